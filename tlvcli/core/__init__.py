@@ -1,0 +1,1 @@
+"""Nouns everything else is made of; no torch outside `runtime`."""

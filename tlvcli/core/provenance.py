@@ -1,0 +1,62 @@
+"""What a checkpoint of ours says of itself: architecture, classes, preprocessing, and what it was made from."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Noun(BaseModel):
+    # Unknown keys of a later version are dropped, not refused: an old tlv still reads a new file.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Architecture(_Noun):
+    """A builder with its arguments: enough to construct the module that the tensors fit."""
+
+    name: str
+    num_classes: int
+    in_chans: int = 3
+
+
+class Preprocessing(_Noun):
+    """How an image becomes the network's input: resize the short side, crop the centre, normalise.
+
+    `resize_size` and `image_size` are pixels; `mean` and `std` are per channel on a scale of 0 to 1.
+    """
+
+    image_size: int
+    resize_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bilinear"
+    channels: int = 3
+
+
+class Ancestor(_Noun):
+    """One file that a checkpoint was made from: its name without folders, sha256, and its own history."""
+
+    name: str
+    sha256: str
+    made_by: MadeBy | None = None
+
+
+class MadeBy(_Noun):
+    """The command that wrote a checkpoint, and the files it read."""
+
+    command: str
+    method: str
+    tlv_version: str
+    made_from: tuple[Ancestor, ...] = ()
+
+
+class Provenance(_Noun):
+    """The metadata that every checkpoint written by tlv carries under the key `tlv`."""
+
+    architecture: Architecture
+    made_by: MadeBy
+    class_names: tuple[str, ...] | None = None
+    preprocessing: Preprocessing | None = None
+    tensor_order: tuple[str, ...] = ()
+
+
+Ancestor.model_rebuild()

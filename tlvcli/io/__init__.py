@@ -1,0 +1,1 @@
+"""Bytes: checkpoints, reports and config files, read safely and written atomically."""

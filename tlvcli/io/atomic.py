@@ -1,0 +1,91 @@
+"""Writing a file so that a reader sees the old one or the new one, never half of either."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from tlvcli.core.errors import TlvError
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Raise `output-exists` unless `path` is free or may be replaced; called before the work starts."""
+    if path.is_dir():
+        raise TlvError("output-is-directory", f"{path} is a directory", "name a file for the output")
+    if not path.parent.is_dir():
+        raise TlvError("output-folder-missing", f"{path.parent} is not a folder", f"mkdir -p {path.parent}")
+    if path.exists() and not force:
+        raise TlvError("output-exists", f"{path} exists", "--force replaces it, or name another output")
+
+
+@contextmanager
+def atomic_file(path: Path, *, force: bool) -> Iterator[BinaryIO]:
+    """Give a temporary sibling to write to; flush it to disk and rename it to `path` if the block succeeds.
+
+    Raises:
+        TlvError: `output-exists`, `output-not-writable` or `no-space`; the old file is untouched.
+    """
+    refuse_existing(path, force=force)
+    temporary: Path | None = None
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        _put_in_place(temporary, path, force=force)
+        temporary = None
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise _describe(error, path) from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def _put_in_place(temporary: Path, path: Path, *, force: bool) -> None:
+    if force:
+        temporary.replace(path)
+        return
+    try:
+        # A link, unlike a rename, fails when another process made the file since we looked.
+        os.link(temporary, path)
+    except FileExistsError:
+        refuse_existing(path, force=False)
+        raise
+    except OSError:  # a file system without hard links
+        temporary.replace(path)
+    else:
+        temporary.unlink()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _flush_folder(folder: Path) -> None:
+    with suppress(OSError):  # not every file system lets a folder be flushed
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _describe(error: OSError, path: Path) -> TlvError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return TlvError("no-space", f"no space left to write {path}", "free some space; nothing was replaced")
+    reason = error.strerror or str(error)
+    return TlvError(
+        "output-not-writable", f"cannot write {path}: {reason}", "choose a folder you may write to"
+    )

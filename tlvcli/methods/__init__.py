@@ -1,0 +1,1 @@
+"""Published ideas, one file each: tensors and graphs in, values out."""

@@ -1,0 +1,1 @@
+"""How one tensor becomes another shape."""

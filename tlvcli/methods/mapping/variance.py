@@ -1,0 +1,182 @@
+"""Variance mapping (TLV), corrected: a convolution of one width and kernel size becomes another.
+
+Channels are ranked by the population variance of their weights. A narrower target keeps some source channels, a
+wider one gives some of its slots to them and keeps its own initialisation elsewhere. Against the authors' code
+(see `variance_reference`), equal shapes are copied, chosen channels keep their order and are the same in every
+filter, `random` draws without replacement, `two-tailed` and `interleaved` hold for any number, kernels need not
+be square nor differ by an even number, and the bias follows its filter.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+import torch
+
+from tlvcli.core.graph import TensorSpec
+from tlvcli.core.plan import LayerMatch, Mapped, PlanRow, keep_row
+from tlvcli.methods.mapping.options import Choice, VarianceOptions
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+OWN = -1  # in an index map: the target keeps its own value here
+
+
+def map_convolution(
+    match: LayerMatch, source: Tensor, target: Tensor, *, options: VarianceOptions, generator: Generator
+) -> Mapped:
+    """Plan one convolution: weights `source` [out, in, kh, kw] into the shape of `target`, and the bias.
+
+    Returns:
+        A row for each tensor of the target layer; the maps are [out] and [in], or [out, in] where every filter
+        chooses for itself.
+    """
+    assert match.source is not None
+    weight, source_weight = match.target.find("weight"), match.source.find("weight")
+    assert weight is not None
+    assert source_weight is not None
+    if source.shape == target.shape and options.shuffle == "off":
+        row = _row(weight, source_weight, "copy", {}, 1.0, f"{match.reason}; same shape")
+        return _with_bias(match, Mapped((row,)), outputs=None)
+
+    outputs = _choose_channels(source, target, 0, options, generator)  # [out]
+    if options.fan_in == "per-layer" and options.shuffle != "independent":
+        inputs = _choose_channels(source, target, 1, options, generator)  # [in]
+        arrays = {f"{weight.name}:outputs": outputs, f"{weight.name}:inputs": inputs}
+        fed = _share(outputs) * _share(inputs)
+    else:
+        kernels = _choose_kernels(source, target, outputs, options, generator)  # [out, in]
+        arrays = {f"{weight.name}:kernels": kernels}
+        fed = _share(kernels)
+    row = _row(
+        weight,
+        source_weight,
+        "kernels",
+        {"pad": options.pad, "pool": options.pool},
+        fed * _kernel_overlap(source, target),
+        f"{match.reason}; {_describe_change(source, target)}",
+    )
+    return _with_bias(match, Mapped((row,), arrays), outputs=outputs)
+
+
+def choose(values: Tensor, mode: Choice, count: int, generator: Generator) -> Tensor:
+    """Choose `count` of the channels in each row of `values` [rows, channels], in ascending channel order.
+
+    `two-tailed` takes the smallest half and the largest half (the larger half above, for an odd count);
+    `interleaved` takes evenly spaced ranks from the smallest to the largest.
+    """
+    rows, num_channels = values.shape
+    if mode == "random":
+        ranked = torch.rand((rows, num_channels), generator=generator).argsort(dim=1)
+        return ranked[:, :count].sort(dim=1).values
+    ranked = values.argsort(dim=1, stable=True)
+    if mode == "max-var":
+        picked = torch.arange(num_channels - count, num_channels)
+    elif mode == "min-var":
+        picked = torch.arange(count)
+    elif mode == "two-tailed":
+        above = count - count // 2
+        picked = torch.cat([torch.arange(count // 2), torch.arange(num_channels - above, num_channels)])
+    else:
+        picked = torch.linspace(0, num_channels - 1, count, dtype=torch.float64).round().long()
+    return ranked[:, picked].sort(dim=1).values
+
+
+def _choose_channels(
+    source: Tensor, target: Tensor, dim: int, options: VarianceOptions, generator: Generator
+) -> Tensor:
+    """Return the index map of output channels (`dim` 0) or input channels (1), the same for the whole layer."""
+    others = tuple(other for other in range(4) if other != dim)
+    index = _index_map(_variance(source, others)[None], _variance(target, others)[None], options, generator)[0]
+    return index if options.shuffle == "off" else index[torch.randperm(len(index), generator=generator)]
+
+
+def _choose_kernels(
+    source: Tensor, target: Tensor, outputs: Tensor, options: VarianceOptions, generator: Generator
+) -> Tensor:
+    """Return [out, in]: the source kernel out * in + in that feeds each target kernel, or OWN."""
+    if options.fan_in == "per-layer":
+        index = _choose_channels(source, target, 1, options, generator).expand(len(outputs), target.shape[1])
+    else:
+        filters = source[outputs.clamp_min(0)]  # [target out, source in, kh, kw]
+        index = _index_map(_spread(filters), _spread(target), options, generator)  # [out, in]
+    if options.shuffle == "independent":
+        anew = torch.rand(index.shape, generator=generator).argsort(dim=1)
+        index = index.gather(1, anew)
+    kernels = outputs[:, None] * source.shape[1] + index
+    return kernels.where((outputs[:, None] >= 0) & (index >= 0), torch.tensor(OWN))
+
+
+def _index_map(source: Tensor, target: Tensor, options: VarianceOptions, generator: Generator) -> Tensor:
+    """Return [rows, target channels] indices into the source channels, from both sides' ranks."""
+    num_source, num_target = source.shape[1], target.shape[1]
+    rows = target.shape[0]
+    if num_source > num_target:
+        return choose(source, options.keep, num_target, generator)
+    if num_source == num_target:
+        return torch.arange(num_source).expand(rows, num_source)
+    slots = choose(target, options.remove, num_source, generator)
+    index = torch.full((rows, num_target), OWN)
+    return index.scatter(1, slots, torch.arange(num_source).expand(rows, num_source))
+
+
+def _variance(weight: Tensor, dims: tuple[int, ...]) -> Tensor:
+    return weight.float().var(dim=dims, correction=0)
+
+
+def _spread(filters: Tensor) -> Tensor:
+    """Return the variance of every kernel [out, in]; a 1x1 kernel has none, its square ranks it instead."""
+    if filters.shape[2:].numel() == 1:
+        return filters.float().square().flatten(1)
+    return _variance(filters, (2, 3))
+
+
+def _share(index: Tensor) -> float:
+    return float((index >= 0).double().mean())
+
+
+def _kernel_overlap(source: Tensor, target: Tensor) -> float:
+    """Return the share of a target kernel's positions that source values reach."""
+    return prod(min(a, b) for a, b in zip(source.shape[2:], target.shape[2:], strict=True)) / prod(target.shape[2:])
+
+
+def _describe_change(source: Tensor, target: Tensor) -> str:
+    return f"{'x'.join(map(str, source.shape))} -> {'x'.join(map(str, target.shape))}"
+
+
+def _with_bias(match: LayerMatch, mapped: Mapped, outputs: Tensor | None) -> Mapped:
+    assert match.source is not None
+    bias, source_bias = match.target.find("bias"), match.source.find("bias")
+    if bias is None:
+        return mapped
+    if source_bias is None:
+        row = keep_row(bias.name, bias.shape, f"{match.reason}; the source layer has no bias")
+        return Mapped((*mapped.rows, row), mapped.arrays)
+    if outputs is None:
+        row = _row(bias, source_bias, "copy", {}, 1.0, f"{match.reason}; same shape")
+        return Mapped((*mapped.rows, row), mapped.arrays)
+    row = _row(bias, source_bias, "gather", {}, _share(outputs), f"{match.reason}; follows its filters")
+    return Mapped((*mapped.rows, row), {**mapped.arrays, f"{bias.name}:index0": outputs})
+
+
+def _row(
+    tensor: TensorSpec,
+    source: TensorSpec,
+    operation: str,
+    parameters: dict[str, int | float | str],
+    transferred: float,
+    reason: str,
+) -> PlanRow:
+    return PlanRow.model_validate(
+        {
+            "tensor": tensor.name,
+            "shape": tensor.shape,
+            "source": source.name,
+            "operation": operation,
+            "parameters": parameters,
+            "transferred": transferred,
+            "reason": reason,
+        }
+    )

@@ -1,0 +1,1 @@
+"""Which source layer feeds which target layer."""

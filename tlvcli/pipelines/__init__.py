@@ -1,0 +1,1 @@
+"""Use cases, one a file: a config, and `run(config) -> Report`."""

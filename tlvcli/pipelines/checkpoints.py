@@ -1,0 +1,263 @@
+"""A checkpoint as the commands see it: opened from a file or the hub, loaded into a module, saved again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tlvcli.core.errors import TlvError
+from tlvcli.core.graph import TensorSpec
+from tlvcli.core.provenance import Ancestor, Architecture, MadeBy, Preprocessing, Provenance
+from tlvcli.core.report import InputInfo, OutputInfo
+from tlvcli.core.tensors import TensorsInMemory, TensorSource
+from tlvcli.io.checkpoint import Checkpoint, hash_file, open_checkpoint
+from tlvcli.io.safetensors_writer import write_safetensors
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class OpenedCheckpoint:
+    """Tensors, and what is known of the network they belong to; its hash is computed while others work."""
+
+    tensors: TensorSource
+    architecture: Architecture | None
+    class_names: tuple[str, ...] | None
+    preprocessing: Preprocessing | None
+    warnings: tuple[str, ...]
+    reference: str
+    role: str
+    file: Checkpoint | None
+    sha256: Future[str] | None
+
+    @property
+    def info(self) -> InputInfo:
+        """The report's entry for this input; waits for the hash."""
+        file = self.file
+        return InputInfo(
+            role=self.role,
+            path=str(file.path) if file else self.reference,
+            sha256=self.sha256.result() if self.sha256 else None,
+            format=file.format if file else "random initialisation",
+            key=file.key if file else None,
+            tensors=len(self.tensors.specs),
+            parameters=sum(spec.num_elements for spec in self.tensors.specs),
+            order=file.order if file else "architecture",
+        )
+
+    @property
+    def ancestor(self) -> Ancestor | None:
+        """What a checkpoint made from this one says of it, or None for a random start."""
+        if self.file is None or self.sha256 is None:
+            return None
+        provenance = self.file.provenance
+        return Ancestor(
+            name=self.file.path.name,
+            sha256=self.sha256.result(),
+            made_by=provenance.made_by if provenance else None,
+        )
+
+
+def open_reference(
+    reference: str, *, role: str, key: str | None, arch: str | None, offline: bool, seed: int
+) -> OpenedCheckpoint:
+    """Open a checkpoint file, hub weights (`ARCH@WEIGHTS`) or a random start (`ARCH@random`).
+
+    Raises:
+        TlvError: whatever is wrong with the file, the name or the network.
+    """
+    path = Path(reference)
+    name, at, weights = reference.rpartition("@")
+    if not at or path.exists() or "/" in weights:
+        _refuse_bare_architecture(reference)
+        return _open_file(path, reference, role=role, key=key, arch=arch)
+    if weights == RANDOM:
+        return _open_random(name, reference, role=role, seed=seed)
+    from tlvcli.models.hub import fetch_hub_weights
+
+    hub = fetch_hub_weights(name, weights, offline=offline)
+    opened = _open_file(hub.path, reference, role=role, key=key, arch=arch or name)
+    return replace(opened, class_names=hub.class_names, preprocessing=hub.preprocessing)
+
+
+def _refuse_bare_architecture(reference: str) -> None:
+    if Path(reference).exists() or not reference.replace("_", "").isalnum():
+        return
+    from tlvcli.models.builders import classifier_names
+
+    if reference in classifier_names():
+        raise TlvError(
+            "checkpoint-missing",
+            f"{reference} is an architecture, not a checkpoint",
+            f"write {reference}@DEFAULT for its pretrained weights, {reference}@{RANDOM} for none",
+        )
+
+
+def _open_file(path: Path, reference: str, *, role: str, key: str | None, arch: str | None) -> OpenedCheckpoint:
+    file = open_checkpoint(path, key=key)
+    warnings = []
+    if file.alternatives:
+        took = file.key or "the top level"
+        warnings.append(f"{path.name} also holds {', '.join(file.alternatives)}; took {took} (--key names another)")
+    provenance = file.provenance
+    architecture = provenance.architecture if provenance else None
+    if arch is not None and (architecture is None or architecture.name != arch):
+        from tlvcli.models.recognise import fit_arguments
+
+        architecture = fit_arguments(arch, file.specs)
+    elif architecture is None:
+        from tlvcli.models.recognise import recognise
+
+        recognised = recognise(file.specs)
+        if recognised is not None:
+            architecture = recognised.architecture
+            if file.order not in ("file", "metadata"):
+                file = file.reordered(recognised.tensor_order, f"architecture {architecture.name}")
+    return OpenedCheckpoint(
+        tensors=file,
+        architecture=architecture,
+        class_names=provenance.class_names if provenance else None,
+        preprocessing=provenance.preprocessing if provenance else None,
+        warnings=tuple(warnings),
+        reference=reference,
+        role=role,
+        file=file,
+        sha256=_hash_in_background(file.path),
+    )
+
+
+def _hash_in_background(path: Path) -> Future[str]:
+    # hashlib releases the interpreter lock, so hashing costs no time while the plan is made.
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sha256")
+    future = pool.submit(hash_file, path)
+    pool.shutdown(wait=False)
+    return future
+
+
+def _open_random(name: str, reference: str, *, role: str, seed: int) -> OpenedCheckpoint:
+    from tlvcli.models.builders import build
+
+    architecture = Architecture(name=name, num_classes=1000)
+    return OpenedCheckpoint(
+        tensors=TensorsInMemory(build(architecture, seed=seed).state_dict()),
+        architecture=architecture,
+        class_names=None,
+        preprocessing=None,
+        warnings=(),
+        reference=reference,
+        role=role,
+        file=None,
+        sha256=None,
+    )
+
+
+def load_module(
+    opened: OpenedCheckpoint, *, num_classes: int | None, seed: int
+) -> tuple[nn.Module, Architecture, tuple[str, ...]]:
+    """Build the checkpoint's architecture in float32 on the CPU and load the tensors strictly.
+
+    With `num_classes` other than the checkpoint's, a fresh head replaces the old one.
+
+    Returns:
+        The module, its architecture, and messages about what was replaced.
+
+    Raises:
+        TlvError: `architecture-needed` or `checkpoint-mismatch`.
+    """
+    from tlvcli.models.builders import build
+    from tlvcli.models.head import head_tensors
+
+    old = opened.architecture
+    if old is None:
+        raise TlvError(
+            "architecture-needed",
+            f"{opened.reference} does not say which architecture it is",
+            "--arch NAME names it, as in --arch resnet18 or --arch net.py:make",
+        )
+    new = old if num_classes is None else old.model_copy(update={"num_classes": num_classes})
+    module = build(new, seed=seed)
+    if opened.file is None:  # a random start has no head to replace: it is built as wide as it is needed
+        return module, new, ()
+    replaced = head_tensors(old) if new != old else frozenset()
+    _refuse_mismatch(opened, module, old, replaced)
+    state = module.state_dict()
+    for spec in opened.tensors.specs:
+        if spec.name not in replaced:
+            state[spec.name] = opened.tensors.read(spec.name)
+    module.load_state_dict(state)
+    messages = tuple(
+        f"head {layer}: {old.num_classes} -> {new.num_classes} classes, freshly initialised"
+        for layer in sorted({name.rpartition(".")[0] for name in replaced})
+    )
+    return module, new, messages
+
+
+def _refuse_mismatch(
+    opened: OpenedCheckpoint, module: nn.Module, architecture: Architecture, replaced: frozenset[str]
+) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items() if name not in replaced}
+    found = {spec.name: spec.shape for spec in opened.tensors.specs if spec.name not in replaced}
+    # Files from before PyTorch 0.4.1 lack this counter, which nothing here reads.
+    missing = [name for name in wanted if name not in found and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in found if name not in wanted]
+    reshaped = [
+        f"{name} is {list(shape)} where {list(wanted[name])} is needed"
+        for name, shape in found.items()
+        if name in wanted and shape != wanted[name]
+    ]
+    faults = [
+        *([f"lacks {_some(missing)}"] if missing else []),
+        *([f"has {_some(unexpected)} too many"] if unexpected else []),
+        *([_some(reshaped)] if reshaped else []),
+    ]
+    if faults:
+        raise TlvError(
+            "checkpoint-mismatch",
+            f"{opened.reference} is no {architecture.name}: {'; '.join(faults)}",
+            "--arch names another architecture; tlv inspect shows the tensors",
+        )
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def save_module(
+    module: nn.Module,
+    path: Path,
+    *,
+    architecture: Architecture,
+    made_by: MadeBy,
+    class_names: tuple[str, ...] | None,
+    preprocessing: Preprocessing | None,
+    force: bool,
+) -> OutputInfo:
+    """Write the module's tensors with their provenance; plain PyTorch loads the file, strictly."""
+    state = module.state_dict()
+    provenance = Provenance(
+        architecture=architecture, made_by=made_by, class_names=class_names, preprocessing=preprocessing
+    )
+    specs = TensorsInMemory(state).specs
+    return save_tensors(path, specs, state.items(), provenance=provenance, force=force)
+
+
+def save_tensors(
+    path: Path,
+    specs: tuple[TensorSpec, ...],
+    tensors: Iterable[tuple[str, Tensor]],
+    *,
+    provenance: Provenance,
+    force: bool,
+) -> OutputInfo:
+    """Stream tensors into a safetensors file that says what it is and in which order its tensors stand."""
+    ordered = provenance.model_copy(update={"tensor_order": tuple(spec.name for spec in specs)})
+    metadata = {"format": "pt", "tlv": ordered.model_dump_json(exclude_none=True)}
+    sha256 = write_safetensors(path, specs, tensors, metadata=metadata, force=force)
+    return OutputInfo(role="checkpoint", path=str(path), sha256=sha256)
