@@ -18,7 +18,7 @@ from tlvcli.methods.mapping.options import VarianceReferenceOptions
 from tlvcli.methods.mapping.variance_reference import choose, map_by_centre, map_convolution
 from tlvcli.methods.matching.index import sources_for_targets
 from tlvcli.methods.tlv_reference import plan_tlv_reference
-from tlvcli.models.builders import build
+from tlvcli.models.builders import build_skeleton
 from tlvcli.models.graph import graph_of_module
 
 MODES = {
@@ -97,13 +97,18 @@ def test_every_bias_and_matrix_row(golden: dict[str, Any], golden_tensors: dict[
 
 
 def fill(module: torch.nn.Module, start: float) -> None:
+    """Fill as tests/golden/README.md says, in chunks that fit the cache."""
     for number, tensor in enumerate(module.state_dict().values()):
         if tensor.is_floating_point():
-            index = torch.arange(tensor.numel(), dtype=torch.float64)
-            values = torch.sin(index * 0.7310585 + (start + 0.1 * number)) * (1 + 0.001 * (index % 97))
-            tensor.copy_(values.view_as(tensor))
+            flat, phase = tensor.view(-1), start + 0.1 * number
+            for begin in range(0, flat.numel(), CHUNK):
+                part = flat[begin : begin + CHUNK]
+                index = torch.arange(begin, begin + part.numel(), dtype=torch.float64)
+                scale = (index % 97).mul_(0.001).add_(1)
+                part.copy_(index.mul_(0.7310585).add_(phase).sin_().mul_(scale))
 
 
+CHUNK = 1 << 17
 WHOLE_MODELS = [
     ("vgg11", "resnet18"),
     ("resnet18", "mobilenet_v2"),
@@ -116,7 +121,7 @@ WHOLE_MODELS = [
 
 
 def _filled(name: str, start: float, num_classes: int) -> torch.nn.Module:
-    module = build(Architecture(name=name, num_classes=num_classes), seed=0)
+    module = build_skeleton(Architecture(name=name, num_classes=num_classes)).to_empty(device="cpu")
     fill(module, start)
     return module.eval()
 

@@ -117,7 +117,8 @@ def _open_file(path: Path, reference: str, *, role: str, key: str | None, arch: 
         recognised = recognise(file.specs)
         if recognised is not None:
             architecture = recognised.architecture
-            if file.order not in ("file", "metadata"):
+            # The architecture's own order, so that a .pt and a .safetensors of one model agree.
+            if tuple(spec.name for spec in file.specs) != recognised.tensor_order:
                 file = file.reordered(recognised.tensor_order, f"architecture {architecture.name}")
     return OpenedCheckpoint(
         tensors=file,

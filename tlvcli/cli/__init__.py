@@ -1,0 +1,1 @@
+"""Words in, words out: one small file per command; the only room with typer and rich."""

@@ -1,0 +1,43 @@
+"""The commands of `tlv`, put together; importing this loads neither torch nor pydantic."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tlvcli import __version__
+from tlvcli.cli.eval import evaluate
+from tlvcli.cli.inspect import inspect
+from tlvcli.cli.train import train
+from tlvcli.cli.transfer import transfer
+
+app = typer.Typer(
+    name="tlv",
+    help="Transfer learning for computer vision on checkpoint files.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tlv {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("inspect")(inspect)
+app.command("transfer")(transfer)
+app.command("train")(train)
+app.command("eval")(evaluate)

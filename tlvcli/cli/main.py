@@ -1,0 +1,96 @@
+"""The error boundary: every way a run can end, as an exit code and at most two lines on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
+
+from tlvcli.core.errors import TlvError
+
+EXIT_OUR_BUG = 70
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived; not an Exception, so that nothing on the way swallows it."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; nothing but a bug of ours shows a traceback."""
+    as_json, debug = "--json" in arguments, "--debug" in arguments
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        return _dispatch(arguments)
+    except TlvError as error:
+        _draw(error, as_json=as_json)
+        _show_cause(error, debug=debug)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted; point stdout at nothing so that closing it stays silent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _interrupted(EXIT_INTERRUPTED, "interrupted", as_json=as_json)
+    except _Terminated:
+        return _interrupted(EXIT_TERMINATED, "terminated", as_json=as_json)
+    except Exception as error:
+        name = f"{type(error).__name__}: {error}".splitlines()[0]
+        _draw(TlvError("internal", name, "this is a bug of tlv; --debug shows where"), as_json=as_json)
+        _show_cause(error, debug=debug)
+        return EXIT_OUR_BUG
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    import typer
+
+    from tlvcli.cli.app import app
+
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=list(arguments), prog_name="tlv", standalone_mode=False)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except Exception as error:
+        # Usage errors, of typer's own classes or, before 0.29, click's: told by what they can do.
+        if not hasattr(error, "format_message"):
+            raise
+        where = getattr(getattr(error, "ctx", None), "command_path", "tlv")
+        message = " ".join(error.format_message().split()).rstrip(".")
+        raise TlvError("usage", message, f"{where} --help lists the arguments and flags") from error
+    if code == EXIT_INTERRUPTED:  # typer turns the keyboard's interrupt into this
+        raise KeyboardInterrupt
+    return int(code or 0)
+
+
+def _draw(error: TlvError, *, as_json: bool) -> None:
+    with suppress(OSError):
+        if as_json:
+            print(json.dumps(error.as_dict()), file=sys.stderr)  # noqa: T201
+        else:
+            colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+            red, cyan, plain = ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") if colours else ("", "", "")
+            print(f"{red}error[{error.error_id}]:{plain} {error.message}", file=sys.stderr)  # noqa: T201
+            print(f"{cyan}hint:{plain} {error.hint}", file=sys.stderr)  # noqa: T201
+
+
+def _show_cause(error: BaseException, *, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+
+
+def _interrupted(code: int, word: str, *, as_json: bool) -> int:
+    hint = "what was complete is on disk; nothing is half written"
+    _draw(TlvError(word, f"{word} before the command was done", hint), as_json=as_json)
+    return code
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated

@@ -1,0 +1,95 @@
+"""Arguments and flags that several commands share; a default shown here is the configuration's own."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Annotated
+
+import typer
+
+OUTPUT_PANEL = "Output"
+RUN_PANEL = "Run"
+SETTINGS_PANEL = "Settings"
+
+
+def complete_architecture(incomplete: str) -> list[str]:
+    """Return the architecture names that begin so, from the shipped index, without torch."""
+    text = resources.files("tlvcli.models").joinpath("signatures.json").read_text()
+    names = {name for group in json.loads(text).values() for name in group}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+Checkpoint = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="CHECKPOINT",
+        show_default=False,
+        help="Checkpoint file, ARCH@WEIGHTS from the torchvision hub, or ARCH@random.",
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATA",
+        show_default=False,
+        help="Image folder, NAME:ROOT of torchvision, or digits; each with @SPLIT or @SPLIT:N.",
+    ),
+]
+Arch = Annotated[
+    str | None,
+    typer.Option(
+        show_default="what the file says",
+        help="Architecture of the checkpoint: a torchvision builder, timm:NAME, or FILE.py:callable.",
+        autocompletion=complete_architecture,
+    ),
+]
+Key = Annotated[
+    str | None, typer.Option(show_default="the weights", help="Part of a nested checkpoint, as in --key model_ema.")
+]
+DataSeed = Annotated[int | None, typer.Option(show_default="0", help="Draws samples and held-out images.")]
+Download = Annotated[bool | None, typer.Option("--download", help="Fetch a torchvision data set that is missing.")]
+BatchSize = Annotated[int | None, typer.Option(show_default="64", help="Images per step.")]
+ImageSize = Annotated[
+    int | None, typer.Option(show_default="the checkpoint's, else the data's", help="Height and width in pixels.")
+]
+Workers = Annotated[int | None, typer.Option(show_default="auto", help="Processes that load images.")]
+Precision = Annotated[
+    str | None, typer.Option(show_default="auto", help="auto, fp32, bf16 or fp16; auto takes what pays off.")
+]
+
+Seed = Annotated[
+    int | None, typer.Option(show_default="0", rich_help_panel=RUN_PANEL, help="Same seed, same result.")
+]
+Device = Annotated[
+    str | None, typer.Option(show_default="auto", rich_help_panel=RUN_PANEL, help="auto, cpu, cuda or cuda:N.")
+]
+Offline = Annotated[
+    bool | None, typer.Option("--offline", rich_help_panel=RUN_PANEL, help="Never touch the network.")
+]
+Force = Annotated[
+    bool | None, typer.Option("--force", rich_help_panel=OUTPUT_PANEL, help="Replace existing outputs.")
+]
+ReportFile = Annotated[
+    str | None,
+    typer.Option("--report", metavar="FILE", rich_help_panel=OUTPUT_PANEL, help="Write the JSON report here."),
+]
+
+Json = Annotated[
+    bool, typer.Option("--json", rich_help_panel=OUTPUT_PANEL, help="Print the report as JSON and nothing else.")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", rich_help_panel=OUTPUT_PANEL, help="Print no progress and no messages.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", rich_help_panel=OUTPUT_PANEL, help="Show every row.")]
+Debug = Annotated[
+    bool, typer.Option("--debug", rich_help_panel=OUTPUT_PANEL, help="Show the traceback of an error.")
+]
+ConfigFile = Annotated[
+    str | None,
+    typer.Option("--config", metavar="FILE", rich_help_panel=SETTINGS_PANEL, help="Read settings from YAML or JSON."),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", rich_help_panel=SETTINGS_PANEL, help="Set one key; repeatable."),
+]

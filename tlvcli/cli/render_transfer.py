@@ -1,0 +1,56 @@
+"""What `tlv transfer` shows: the rows on request, where the parameters come from, one line to paste."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+from tlvcli.cli.console import count, plain_table, results, shape
+from tlvcli.core.report import Report
+from tlvcli.pipelines.transfer import TransferResult
+
+_WORDS = {
+    "copy": "copied",
+    "kernels": "mapped from source kernels",
+    "gather": "mapped from source values",
+    "normal": "drawn from source statistics",
+    "constant": "set to a constant",
+    "keep": "kept as the target had it",
+}
+
+
+def render(report: Report[TransferResult], verbose: bool) -> None:
+    """Draw the report; `verbose`, or a dry run, shows every row."""
+    console, result = results(), report.result
+    if verbose or report.config["dry_run"]:
+        rows = plain_table("tensor", "shape", "how", "taken", "from, why", right=("taken",), fold=("from, why",))
+        for row in result.rows:
+            origin = f"{row.source}: {row.reason}" if row.source else row.reason
+            rows.add_row(row.tensor, shape(row.shape), row.operation, f"{row.transferred:.0%}", escape(origin))
+        console.print(rows, "")
+    parts = plain_table("tensors", "parameters", "taken", "what became of them", right=("tensors", "parameters", "taken"))
+    sizes = {row.tensor: max(1, _size(row.shape)) for row in result.rows}
+    for operation, words in _WORDS.items():
+        members = [row for row in result.rows if row.operation == operation]
+        if members:
+            total = sum(sizes[row.tensor] for row in members)
+            taken = sum(sizes[row.tensor] * row.transferred for row in members)
+            parts.add_row(count(len(members)), count(total), f"{taken / total:.0%}", words)
+    console.print(parts, "")
+    target = result.architecture
+    console.print(
+        f"[bold]{result.method}[/]: {escape(report.inputs[0].path)} -> {escape(target.name)} "
+        f"({target.num_classes} classes): [bold]coverage {result.coverage:.1%}[/] of "
+        f"{count(result.num_parameters)} parameters, {result.dtype}",
+        soft_wrap=True,
+    )
+    for output in report.outputs:
+        console.print(f"wrote {escape(output.path)}  sha256 {output.sha256[:12]}", soft_wrap=True)
+    if not report.outputs:
+        console.print("dry run: nothing written", soft_wrap=True)
+
+
+def _size(dimensions: tuple[int, ...]) -> int:
+    total = 1
+    for dimension in dimensions:
+        total *= dimension
+    return total

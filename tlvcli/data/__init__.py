@@ -1,0 +1,1 @@
+"""Images: which there are, how they are drawn, prepared and batched."""

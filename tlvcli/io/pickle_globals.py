@@ -1,0 +1,50 @@
+"""The globals that a pickle asks for, read from its opcodes without running any of them."""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import IO, Any
+
+# A legacy PyTorch file is this many pickles, then raw numbers in which anything might look like an opcode.
+_MAX_PICKLES = 5
+
+_TEXTS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"})
+_STORES = frozenset({"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"})
+_FETCHES = frozenset({"GET", "BINGET", "LONG_BINGET"})
+
+
+def globals_in(stream: IO[bytes]) -> tuple[str, ...]:
+    """Return every `module.name` in the pickles that follow each other in `stream`, as it stands there."""
+    found: dict[str, None] = {}
+    # pickletools raises whatever a damaged pickle makes it raise; what came before still counts.
+    with suppress(Exception):
+        for _ in range(_MAX_PICKLES):
+            for name in _walk(stream):
+                found[name] = None
+    return tuple(found)
+
+
+def _walk(stream: IO[bytes]) -> Iterator[str]:
+    texts: list[str] = []  # STACK_GLOBAL takes its two words from the stack
+    memo: dict[int, str] = {}
+    top = ""
+    num_stored = 0
+    opcodes: Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]] = pickletools.genops(stream)
+    for opcode, argument, _ in opcodes:
+        name = opcode.name
+        if name in _STORES:
+            memo[num_stored if name == "MEMOIZE" else argument] = top
+            num_stored += 1
+            continue
+        top = ""
+        if name in ("GLOBAL", "INST"):
+            yield str(argument).replace(" ", ".", 1)
+        elif name == "STACK_GLOBAL":
+            yield ".".join(texts[-2:])
+        elif name in _TEXTS:
+            top = str(argument)
+            texts.append(top)
+        elif name in _FETCHES:
+            texts.append(memo.get(argument, ""))

@@ -1,0 +1,220 @@
+"""Where in a training checkpoint the weights lie: in which nest, under which prefix, and beside what."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tlvcli.core.errors import TlvError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# In the order of preference where a file has several.
+_WEIGHT_NESTS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "module",
+    "params",
+    "weights",
+)
+_WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+_MAX_DEPTH = 4
+TOP_LEVEL = "."
+
+# Names as they stand in the file; a key of a mapping need not be text.
+NestPath = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Unwrapped:
+    """The tensors that were taken, by their names without prefix, and everything else by name."""
+
+    tensors: Mapping[str, Tensor]
+    key: str | None
+    prefix: str
+    alternatives: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+
+def unwrap(content: object, path: Path, key: str | None) -> Unwrapped:
+    """Find the state_dict in what `torch.load` returned; weights come before their moving average.
+
+    Args:
+        content: the object in the file.
+        path: named in errors.
+        key: dotted names of the nest to take, `.` for the top level; None chooses.
+
+    Raises:
+        TlvError: `no-tensors`, `key-unknown`, or `key-needed` where several nests are equally likely.
+    """
+    if not isinstance(content, Mapping):
+        raise _no_tensors(path, f"holds {_article(content)}, not named tensors")
+    nests = _find_nests(content)
+    if not nests:
+        raise _no_tensors(path, "holds no tensors")
+    taken = _choose(nests, path) if key is None else _look_up(content, nests, path, key)
+    level = _at(content, taken)
+    named = _tensors_of(level)
+    prefix, beside = split_prefix(tuple(named))
+    kept = {name[len(prefix) :]: tensor for name, tensor in named.items() if name not in beside}
+    alternatives = tuple(show(nest) for nest in nests if nest != taken)
+    return Unwrapped(
+        tensors=kept,
+        key=show(taken) if taken else None,
+        prefix=prefix,
+        alternatives=alternatives,
+        ignored=tuple(_ignored(content, taken, named.keys() - beside, alternatives)),
+    )
+
+
+def show(nest: NestPath) -> str:
+    """Return the words that `--key` takes for this nest."""
+    return ".".join(str(part) for part in nest) or TOP_LEVEL
+
+
+def split_prefix(names: Sequence[str]) -> tuple[str, frozenset[str]]:
+    """Return what wrapped modules put before every name, and the wrappers' own counters beside them.
+
+    `DataParallel`, `DistributedDataParallel` and `AveragedModel` write `module.`, `torch.compile` writes
+    `_orig_mod.`, in any nesting; `AveragedModel` adds `n_averaged`.
+    """
+    prefix = ""
+    counters: list[str] = []
+    while True:
+        counter = f"{prefix}n_averaged"
+        inner = [name for name in names if name != counter]
+        longer = (prefix + wrapper for wrapper in _WRAPPER_PREFIXES)
+        found = next((each for each in longer if all(_is_below(each, name) for name in inner)), None)
+        if found is None or not inner:
+            return prefix, frozenset(counters)
+        if len(inner) < len(names):
+            counters.append(counter)
+        names, prefix = inner, found
+
+
+def _is_below(prefix: str, name: str) -> bool:
+    return name.startswith(prefix) and len(name) > len(prefix)
+
+
+def _tensors_of(level: Mapping[Any, Any]) -> dict[str, Tensor]:
+    from torch import Tensor
+
+    return {
+        name: value.detach()
+        for name, value in level.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
+    }
+
+
+def _find_nests(content: Mapping[Any, Any]) -> tuple[NestPath, ...]:
+    found = dict(_walk(content, (), set()))
+    # A single number, such as the best accuracy so far, does not make a level of the file a state_dict.
+    weighty = tuple(nest for nest, largest in found.items() if largest > 1)
+    return weighty or tuple(found)
+
+
+def _walk(level: Mapping[Any, Any], nest: NestPath, seen: set[int]) -> Iterator[tuple[NestPath, int]]:
+    seen.add(id(level))
+    tensors = _tensors_of(level)
+    if tensors:
+        yield nest, max(tensor.numel() for tensor in tensors.values())
+    if len(nest) == _MAX_DEPTH:
+        return
+    for name, value in level.items():
+        # The moments of an optimizer have the shapes of weights, and are none.
+        is_nest = isinstance(name, str) and not name.startswith("optim") and isinstance(value, Mapping)
+        if is_nest and id(value) not in seen:
+            yield from _walk(value, (*nest, name), seen)
+
+
+def _choose(nests: Sequence[NestPath], path: Path) -> NestPath:
+    best = min(_rank(nest) for nest in nests)
+    likely = [nest for nest in nests if _rank(nest) == best]
+    if len(likely) > 1:
+        raise TlvError(
+            "key-needed",
+            f"{path} holds several sets of tensors: {', '.join(show(nest) for nest in likely)}",
+            f"--key names one of them, as in --key {show(likely[0])}",
+        )
+    return likely[0]
+
+
+def _rank(nest: NestPath) -> tuple[int, ...]:
+    plain = [_without_ema(part) for part in nest]
+    is_average = any(part != whole for part, whole in zip(plain, nest, strict=True))
+    if all(part in (*_WEIGHT_NESTS, "") for part in plain):
+        group = 2 if is_average else (0 if nest else 1)
+        return (group, len(nest), *(_WEIGHT_NESTS.index(part) if part else -1 for part in plain))
+    return (4 if is_average else 3,)
+
+
+def _without_ema(name: str) -> str:
+    parts = name.split("_")
+    return "_".join(part for part in parts if part.lower() != "ema")
+
+
+def _look_up(content: Mapping[Any, Any], nests: Sequence[NestPath], path: Path, key: str) -> NestPath:
+    named = () if key == TOP_LEVEL else _resolve(content, key)
+    if named is not None:
+        level = _at(content, named)
+        if isinstance(level, Mapping):
+            if _tensors_of(level):
+                return named
+            below = _find_nests(level)
+            if below:
+                return (*named, *_choose(below, path))
+    raise TlvError(
+        "key-unknown",
+        f"{path} holds no tensors under {key}",
+        did_you_mean(key, [show(nest) for nest in nests]),
+    )
+
+
+def _resolve(level: Mapping[Any, Any], key: str) -> NestPath | None:
+    for name, value in level.items():
+        if str(name) == key:
+            return (name,)
+        if isinstance(value, Mapping) and _is_below(f"{name}.", key):
+            below = _resolve(value, key[len(str(name)) + 1 :])
+            if below is not None:
+                return (name, *below)
+    return None
+
+
+def _at(content: Mapping[Any, Any], nest: NestPath) -> Any:
+    level: Any = content
+    for part in nest:
+        level = level[part]
+    return level
+
+
+def _ignored(
+    content: Mapping[Any, Any], taken: NestPath, kept: Collection[str], alternatives: Sequence[str]
+) -> Iterator[str]:
+    """Yield what was neither taken nor is offered instead, at the level taken and above."""
+    for depth in range(len(taken) + 1):
+        level = _at(content, taken[:depth])
+        for name in level:
+            if name == taken[depth] if depth < len(taken) else name in kept:
+                continue
+            shown = show((*taken[:depth], name))
+            if not any(other == shown or other.startswith(f"{shown}.") for other in alternatives):
+                yield shown
+
+
+def _no_tensors(path: Path, what: str) -> TlvError:
+    return TlvError(
+        "no-tensors", f"{path} {what}", "tlv needs a state_dict, alone or inside a training checkpoint"
+    )
+
+
+def _article(content: object) -> str:
+    name = type(content).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

@@ -1,0 +1,56 @@
+"""The settings of a run: a file, flags and `--set` merged, then validated as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel
+
+from tlvcli.core.config import parse_config
+from tlvcli.core.errors import TlvError
+from tlvcli.io.config_files import read_settings
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+def resolve_config(
+    model: type[ConfigT],
+    *,
+    config_path: Path | None,
+    flags: Mapping[str, Any],
+    assignments: Iterable[str],
+    also_known: Iterable[str] = (),
+) -> ConfigT:
+    """Return defaults < file < flags < assignments; a flag of None was not given.
+
+    Raises:
+        TlvError: `config-unreadable` or `config-invalid`, naming every fault at once.
+    """
+    settings = read_settings(config_path) if config_path else {}
+    settings.update({key: value for key, value in flags.items() if value is not None})
+    for assignment in assignments:
+        _assign(settings, assignment)
+    return parse_config(model, settings, also_known=also_known)
+
+
+def _assign(settings: dict[str, Any], assignment: str) -> None:
+    key, equals, text = assignment.partition("=")
+    if not equals or not key:
+        raise TlvError(
+            "config-invalid", f"--set {assignment} has no value", "write --set key=value, as in mapping.keep=random"
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    # YAML reads a bare `off` as False, but to a user of --set it is a word.
+    value = text if isinstance(value, bool) and text not in ("true", "false") else value
+    *folders, leaf = key.replace("-", "_").split(".")
+    for folder in folders:
+        inner = settings.get(folder)
+        settings[folder] = dict(inner) if isinstance(inner, Mapping) else {}
+        settings = settings[folder]
+    settings[leaf] = value
