@@ -7,9 +7,7 @@ from typing import Annotated
 import typer
 
 from tlvcli import __version__
-from tlvcli.cli.eval import evaluate
 from tlvcli.cli.inspect import inspect
-from tlvcli.cli.train import train
 from tlvcli.cli.transfer import transfer
 
 app = typer.Typer(
@@ -39,5 +37,3 @@ def _root(
 
 app.command("inspect")(inspect)
 app.command("transfer")(transfer)
-app.command("train")(train)
-app.command("eval")(evaluate)

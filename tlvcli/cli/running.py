@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     Renderer = Callable[[Report[Any], bool], None]
 
-# Flags that say how a command speaks, not what it does.
-_PRESENTATION = ("json", "quiet", "verbose", "debug", "config", "set")
-
 
 def read_config(context: typer.Context, model: type[BaseModel], also_known: Iterable[str] = ()) -> Any:
     """Merge defaults < --config < flags < --set and validate the whole at once."""
@@ -28,7 +25,7 @@ def read_config(context: typer.Context, model: type[BaseModel], also_known: Iter
     return resolve_config(
         model,
         config_path=Path(given["config"]) if given["config"] else None,
-        flags={key: value for key, value in given.items() if key not in _PRESENTATION},
+        flags={key: value for key, value in given.items() if key in model.model_fields},
         assignments=given["set"] or (),
         also_known=also_known,
     )
@@ -38,12 +35,17 @@ def show_report(context: typer.Context, report: Report[Any], render: Renderer) -
     """Print the report as JSON or draw it; warnings go to stderr. Returns the exit code."""
     from tlvcli.cli.console import warn
 
-    if not context.params["quiet"]:
+    given = context.params
+    if given.get("report") and "report" not in report.config:  # a command that writes no report of its own
+        from tlvcli.io.reports import write_report
+
+        write_report(report, Path(given["report"]), force=bool(given["force"]))
+    if not given["quiet"]:
         for warning in report.warnings:
             warn(warning)
-    if context.params["json"]:
+    if given["json"]:
         sys.stdout.write(report.to_json())
     else:
-        render(report, context.params["verbose"])
+        render(report, given["verbose"])
     sys.stdout.flush()
     return 0

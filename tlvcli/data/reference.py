@@ -1,4 +1,4 @@
-"""The words for data: `DATA`, `DATA@SPLIT`, `DATA@SPLIT:N`, where DATA is a folder, `NAME:ROOT` or `digits`."""
+"""The words for data: `DATA`, `DATA@SPLIT`, `DATA@SPLIT:N`; DATA is a folder, `NAME:ROOT` or `digits`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPLITS = ("train", "val", "test", "all")
 
 @dataclass(frozen=True)
 class DataReference:
-    """What a DATA argument names; `root` is the folder, None for `digits`; `num_images` is the N of `@SPLIT:N`."""
+    """What a DATA argument names; `root` is None for `digits`, `num_images` is the N of `@SPLIT:N`."""
 
     text: str
     kind: Literal["folder", "torchvision", "digits"]
@@ -40,7 +40,9 @@ def parse_data_reference(text: str) -> DataReference:
     name, colon, root = data.partition(":")
     if colon and name in TORCHVISION_SETS:
         if not root:
-            raise TlvError("data-unknown", f"{data} names no root folder", f"write {name}:FOLDER, as in {name}:./data")
+            raise TlvError(
+                "data-unknown", f"{data} names no root folder", f"write {name}:FOLDER, as in {name}:./data"
+            )
         return DataReference(text, "torchvision", name, Path(root), split, num_images)
     raise _unknown(data, name, named=bool(colon) and "/" not in name)
 
@@ -52,7 +54,9 @@ def _take_off_split(text: str) -> tuple[str, str | None, int | None]:
         return text, None, None
     split, colon, count = suffix.partition(":")
     if split not in SPLITS:
-        raise TlvError("data-split-unknown", f"{text}: no split is called {split!r}", did_you_mean(split, SPLITS))
+        raise TlvError(
+            "data-split-unknown", f"{text}: no split is called {split!r}", did_you_mean(split, SPLITS)
+        )
     if not colon:
         return data, split, None
     if not count.isdecimal() or int(count) < 1:
@@ -67,12 +71,18 @@ def _take_off_split(text: str) -> tuple[str, str | None, int | None]:
 def _unknown(data: str, name: str, *, named: bool) -> TlvError:
     if named:
         return TlvError(
-            "data-unknown", f"{data}: no data set is called {name}", did_you_mean(name, [*TORCHVISION_SETS, DIGITS])
+            "data-unknown",
+            f"{data}: no data set is called {name}",
+            did_you_mean(name, [*TORCHVISION_SETS, DIGITS]),
         )
     if data in TORCHVISION_SETS:
-        return TlvError("data-unknown", f"{data} names no root folder", f"write {data}:FOLDER, as in {data}:./data")
+        return TlvError(
+            "data-unknown", f"{data} names no root folder", f"write {data}:FOLDER, as in {data}:./data"
+        )
     if Path(data).exists():
-        return TlvError("data-missing", f"{data} is a file, not a folder", "name a folder with a folder per class")
+        return TlvError(
+            "data-missing", f"{data} is a file, not a folder", "name a folder with a folder per class"
+        )
     return TlvError(
         "data-missing",
         f"{data or 'the empty name'} is not a folder",

@@ -1,4 +1,4 @@
-"""The torchvision data sets we know by name: splits, usual sizes, and whether their images may be mirrored."""
+"""The torchvision data sets we know by name: their splits, usual sizes, and what augmentation they bear."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ImageTraits:
 
 @dataclass(frozen=True)
 class TorchvisionSet:
-    """How one data set is opened; `splits` maps our split to the arguments of the class in torchvision.datasets.
+    """How one data set is opened; `splits` maps ours to the arguments of the class in torchvision.datasets.
 
     `class_names` stands in for a set that does not know its own in every torchvision release.
     """
@@ -71,7 +71,9 @@ TORCHVISION_SETS: Mapping[str, TorchvisionSet] = {
     ),
     "imagenet": TorchvisionSet("ImageNet", _by_name("train", "val"), downloadable=False),
     "mnist": TorchvisionSet("MNIST", _BY_FLAG, _grey_glyphs(0.1307, 0.3081)),
-    "oxford-iiit-pet": TorchvisionSet("OxfordIIITPet", {"train": {"split": "trainval"}, "test": {"split": "test"}}),
+    "oxford-iiit-pet": TorchvisionSet(
+        "OxfordIIITPet", {"train": {"split": "trainval"}, "test": {"split": "test"}}
+    ),
     "stanford-cars": TorchvisionSet("StanfordCars", _TRAIN_TEST, downloadable=False),
     "stl10": TorchvisionSet("STL10", _TRAIN_TEST, ImageTraits(96, 96)),
     "svhn": TorchvisionSet(

@@ -35,7 +35,7 @@ class Checkpoint:
         path: the file.
         format: which format its content showed.
         specs: the tensors, in order.
-        order: where the order comes from: `file`, `metadata`, `natural sort of the names`, or as `reordered` says.
+        order: its origin: `file`, `metadata`, `natural sort of the names`, or as `reordered` says.
         key: the nest that was taken (`state_dict`, `model.ema`), None for the top level.
         prefix: what wrapped modules had put before every name, now stripped.
         alternatives: other nests with tensors that `--key` can name; `.` is the top level.

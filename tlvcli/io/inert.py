@@ -18,8 +18,8 @@ class Inert:
     def __setstate__(self, _state: object) -> None: ...
 
 
-# None of the real classes is used, so no bug of theirs can be reached from a file, and it does not matter which
-# versions of numpy and Python wrote it.
+# None of the real classes is used, so no bug of theirs can be reached from a file, and it does not matter
+# which versions of numpy and Python wrote it.
 _OBJECTS = (
     "argparse.Namespace",
     "types.SimpleNamespace",

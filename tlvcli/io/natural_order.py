@@ -10,7 +10,7 @@ NaturalKey = tuple[tuple[tuple[tuple[int, int, str], ...], ...], str]
 
 
 def natural_key(name: str) -> NaturalKey:
-    """Return a sort key: dotted part by dotted part, digits as numbers and before letters; ties by the name."""
+    """Return a sort key: dotted part by dotted part, digits as numbers before letters; ties by the name."""
     return tuple(_part_key(part) for part in name.split(".")), name
 
 

@@ -23,7 +23,7 @@ _MODULE_PREFIXES = ("torch.nn.modules.", "torch.nn.parallel.", "torchvision.mode
 
 
 def load_torch_file(path: Path, format: CheckpointFormat) -> object:
-    """Return the object in the file, tensors on the CPU; those of an uncompressed zip stay on disk until used.
+    """Return the object in the file, tensors on the CPU; those of an uncompressed zip mapped from it.
 
     Raises:
         TlvError: `checkpoint-unsafe`, `checkpoint-truncated`, `checkpoint-unsupported`,
@@ -47,8 +47,8 @@ def load_torch_file(path: Path, format: CheckpointFormat) -> object:
 
 
 def _can_be_mapped(path: Path) -> bool:
-    # Where torch maps, it takes the bytes as they lie, so an archive that was packed again would give noise; and
-    # a path that ends in .safetensors it takes for that format, whatever the content.
+    # Where torch maps, it takes the bytes as they lie, so an archive that was packed again would give noise;
+    # and a path that ends in .safetensors it takes for that format, whatever the content.
     with zipfile.ZipFile(path) as archive:
         stored = all(item.compress_type == zipfile.ZIP_STORED for item in archive.infolist())
     return stored and path.suffix != ".safetensors"

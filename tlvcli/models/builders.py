@@ -51,6 +51,9 @@ def build_skeleton(architecture: Architecture) -> nn.Module:
             kwargs = dict(kwargs or {})
             if func is torch.empty:
                 kwargs["device"] = "meta"
+            name = getattr(func, "__name__", "")
+            if args and name.endswith("_") and not name.endswith("__") and getattr(args[0], "is_meta", False):
+                return args[0]  # initialising what has no memory is slow in torch, and for nothing
             return func(*args, **kwargs)
 
     builder = _find_builder(architecture.name)

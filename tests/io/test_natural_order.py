@@ -1,0 +1,27 @@
+from tlvcli.io.natural_order import natural_key
+
+
+def test_digits_compare_as_numbers_part_by_part() -> None:
+    names = [
+        "layer10.0.weight",
+        "layer2.10.weight",
+        "layer2.9.weight",
+        "layer2.9.bias",
+        "fc.weight",
+        "0.weight",
+    ]
+    assert sorted(names, key=natural_key) == [
+        "0.weight",
+        "fc.weight",
+        "layer2.9.bias",
+        "layer2.9.weight",
+        "layer2.10.weight",
+        "layer10.0.weight",
+    ]
+
+
+def test_every_two_names_compare_and_ties_are_broken() -> None:
+    names = ["a01", "a1", "a", "", ".", "1.a", "a.1", "1", "²", "aé"]
+    once = sorted(names, key=natural_key)
+    assert sorted(reversed(names), key=natural_key) == once
+    assert len({natural_key(name) for name in names}) == len(names)

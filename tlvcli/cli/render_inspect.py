@@ -1,0 +1,64 @@
+"""What `tlv inspect` shows: a line for every tensor under its layer, then totals and history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.markup import escape
+
+from tlvcli.cli.console import count, plain_table, results, shape, size
+from tlvcli.core.provenance import MadeBy
+from tlvcli.core.report import Report
+from tlvcli.pipelines.inspect import InspectResult
+
+
+def render(report: Report[InspectResult], verbose: bool) -> None:
+    """Draw the report; `verbose` adds the metadata that is not ours."""
+    console, result = results(), report.result
+    table = plain_table(
+        "tensor", "shape", "dtype", "parameters", "bytes", right=("parameters", "bytes"), fold=("tensor",)
+    )
+    for layer in result.layers:
+        elements = count(layer.parameters + layer.buffers)
+        table.add_row(f"[bold]{escape(layer.name) or '(top level)'}[/]", "", "", elements, size(layer.bytes))
+        for tensor in layer.tensors:
+            own_name = tensor.name.removeprefix(f"{layer.name}.")
+            elements = count(tensor.parameters) if tensor.parameters else f"[dim]{count(tensor.buffers)}[/]"
+            table.add_row(f"  {escape(own_name)}", shape(tensor.shape), tensor.dtype, elements, size(tensor.bytes))
+    console.print(table, "")
+    for label, text in _facts(report):
+        console.print(f"[bold]{label:<12}[/] {escape(text)}", soft_wrap=True)
+    if verbose:
+        for name, text in result.metadata.items():
+            console.print(f"[bold]metadata[/]     {escape(name)} = {escape(text)}", soft_wrap=True)
+
+
+def _facts(report: Report[InspectResult]) -> Iterator[tuple[str, str]]:
+    result, totals = report.result, report.result.totals
+    yield "file", f"{report.inputs[0].path}, {result.format}, {size(result.file_bytes)}"
+    if result.architecture:
+        yield "architecture", f"{result.architecture.name}, {result.architecture.num_classes} classes"
+    if result.key or result.prefix:
+        prefix = f", prefix {result.prefix} stripped" if result.prefix else ""
+        yield "taken", f"{result.key or 'the top level'}{prefix}"
+    if result.alternatives:
+        yield "also there", f"{', '.join(result.alternatives)} (--key takes another)"
+    if result.ignored:
+        yield "not tensors", ", ".join(result.ignored)
+    dtypes = ", ".join(f"{count(number)} {dtype}" for dtype, number in totals.dtypes.items())
+    buffers = f" and {count(totals.buffers)} in buffers" if totals.buffers else ""
+    yield "total", f"{count(totals.parameters)} parameters{buffers}, {size(totals.bytes)}"
+    yield "tensors", f"{count(totals.tensors)} in {count(totals.layers)} layers: {dtypes}; order: {report.inputs[0].order}"
+    if result.metadata:
+        yield "metadata", f"{len(result.metadata)} entries: {', '.join(result.metadata)}"
+    if result.provenance:
+        yield "made by", _history(result.provenance.made_by)
+
+
+def _history(made_by: MadeBy) -> str:
+    own = f"tlv {made_by.command} ({made_by.method}), version {made_by.tlv_version}"
+    parents = [
+        f"{parent.name} {parent.sha256[:12]}" + (f" <- {_history(parent.made_by)}" if parent.made_by else "")
+        for parent in made_by.made_from
+    ]
+    return f"{own} <- {' and '.join(parents)}" if parents else own

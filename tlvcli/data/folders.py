@@ -1,0 +1,117 @@
+"""Image folders: `train/ val/ test/` with a folder per class, or the class folders directly."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tlvcli.core.errors import TlvError
+from tlvcli.data.image_dataset import ImageDataset
+from tlvcli.data.torchvision_sets import ImageTraits
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class FolderImages:
+    """Images by path."""
+
+    paths: tuple[str, ...]
+
+    def read(self, index: int) -> Image:
+        """Decode one file; its EXIF rotation is not applied, as in torchvision."""
+        from PIL import Image as ImageModule
+
+        image: Image
+        with ImageModule.open(self.paths[index]) as image:
+            image.load()
+        return image
+
+    def where(self, index: int) -> str:
+        """Return the path."""
+        return self.paths[index]
+
+
+def folder_splits(root: Path) -> tuple[str, ...]:
+    """Return which of train, val and test hold class folders, or `("all",)` for class folders directly."""
+    # A folder `train` full of images is a class: of vehicles, say.
+    splits = tuple(name for name in ("train", "val", "test") if _subfolders(root / name))
+    return splits or ("all",)
+
+
+def open_folder(root: Path, split: str, *, name: str) -> ImageDataset:
+    """List the images of one split; none is opened.
+
+    Raises:
+        TlvError: `data-no-classes` or `data-no-images`.
+    """
+    folder = root if split == "all" else root / split
+    class_names = _subfolders(folder)
+    if not class_names:
+        raise TlvError(
+            "data-no-classes", f"{folder} has no class folders", f"put images into {folder}/CLASS/"
+        )
+    paths: list[str] = []
+    labels: list[int] = []
+    others: list[str] = []
+    for label, class_name in enumerate(class_names):
+        images, rest = _files_below(folder / class_name)
+        paths += images
+        labels += [label] * len(images)
+        others += rest
+    if not paths:
+        raise TlvError(
+            "data-no-images",
+            f"{folder}: no image in {len(class_names)} folders",
+            f"known are {' '.join(IMAGE_SUFFIXES)}",
+        )
+    return ImageDataset(
+        name=name,
+        split=split,
+        kind="image folder",
+        class_names=class_names,
+        labels=tuple(labels),
+        indices=tuple(range(len(paths))),
+        source=FolderImages(tuple(paths)),
+        traits=ImageTraits(),
+        warnings=(*_beside_splits(root, split), *_no_images(folder, others)),
+    )
+
+
+def _subfolders(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        return ()
+    return tuple(
+        sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    )
+
+
+def _files_below(folder: Path) -> tuple[list[str], list[str]]:
+    images: list[str] = []
+    others: list[str] = []
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
+        for file in sorted(files):
+            if not file.startswith("."):
+                (images if file.lower().endswith(IMAGE_SUFFIXES) else others).append(str(Path(parent, file)))
+    return images, others
+
+
+def _beside_splits(root: Path, split: str) -> tuple[str, ...]:
+    if split == "all":
+        return ()
+    unread = sorted(set(_subfolders(root)) - set(folder_splits(root)))
+    return (
+        f"{root}: not read, for it is none of train, val, test with class folders: {', '.join(unread)}",
+    ) * bool(unread)
+
+
+def _no_images(folder: Path, others: list[str]) -> tuple[str, ...]:
+    if not others:
+        return ()
+    return (f"{folder}: left out {len(others)} files that are no images by their suffix, as {others[0]}",)

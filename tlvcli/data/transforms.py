@@ -1,0 +1,102 @@
+"""From an image to the network's input: the fixed way for evaluation, the varied one for training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tlvcli.core.errors import TlvError
+from tlvcli.core.provenance import Preprocessing
+from tlvcli.data.torchvision_sets import ImageTraits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PIL.Image import Image
+    from torch import Tensor
+
+# Below this side, in pixels, a random resized crop leaves too little to recognise.
+_SMALL = 64
+_RGB = 3
+
+
+def default_preprocessing(traits: ImageTraits, *, channels: int = _RGB) -> Preprocessing:
+    """Return the usual preprocessing of a data set; one channel takes the mean of the three.
+
+    Raises:
+        TlvError: `channels-unsupported`, unless `channels` is 1 or 3.
+    """
+    if channels not in (1, _RGB):
+        raise TlvError(
+            "channels-unsupported",
+            f"the network reads {channels} channels, an image gives 1 or {_RGB}",
+            f"start from a network with --in-chans 1 or {_RGB}",
+        )
+    grey = channels == 1
+    return Preprocessing(
+        image_size=traits.image_size,
+        resize_size=traits.resize_size,
+        mean=(round(sum(traits.mean) / _RGB, 6),) if grey else traits.mean,
+        std=(round(sum(traits.std) / _RGB, 6),) if grey else traits.std,
+        channels=channels,
+    )
+
+
+def with_image_size(preprocessing: Preprocessing, image_size: int) -> Preprocessing:
+    """Return the same preprocessing for another input size in pixels; the margin that is cropped scales along."""
+    resize_size = round(preprocessing.resize_size * image_size / preprocessing.image_size)
+    return preprocessing.model_copy(
+        update={"image_size": image_size, "resize_size": max(image_size, resize_size)}
+    )
+
+
+def evaluation_transform(preprocessing: Preprocessing) -> Callable[[Image], Tensor]:
+    """Return image -> uint8 [channels, image_size, image_size]: the short side resized, the centre cropped."""
+    from torchvision.transforms import v2
+
+    transform: Any = v2.Compose(
+        [
+            v2.Resize(preprocessing.resize_size, interpolation=_interpolation(preprocessing), antialias=True),
+            v2.CenterCrop(preprocessing.image_size),
+            v2.PILToTensor(),
+        ]
+    )
+    return transform  # type: ignore[no-any-return]
+
+
+def training_transform(preprocessing: Preprocessing, traits: ImageTraits) -> Callable[[Image], Tensor]:
+    """Return image -> uint8 [channels, image_size, image_size] with the standard augmentation.
+
+    Photographs are randomly cropped, resized and mirrored; images below 64 px are shifted by an eighth and
+    mirrored; glyphs are shifted only. The draws come from torch's global generator.
+    """
+    from torchvision.transforms import v2
+
+    size, interpolation = preprocessing.image_size, _interpolation(preprocessing)
+    if traits.glyphs or size < _SMALL:
+        steps: list[Any] = [
+            v2.Resize(size, interpolation=interpolation, antialias=True),
+            v2.RandomCrop(size, padding=size // 8, padding_mode="reflect"),
+        ]
+    else:
+        steps = [v2.RandomResizedCrop(size, interpolation=interpolation, antialias=True)]
+    if not traits.glyphs:
+        steps.append(v2.RandomHorizontalFlip())
+    transform: Any = v2.Compose([*steps, v2.PILToTensor()])
+    return transform  # type: ignore[no-any-return]
+
+
+def normalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Return uint8 [n, channels, h, w] as float32 on a scale of 0 to 1, less the mean, divided by the std."""
+    import torch
+    from torchvision.transforms.v2 import functional
+
+    # For the whole batch where it lies, after uint8 has crossed from the workers and to the device.
+    scaled = functional.to_dtype(images, torch.float32, scale=True)
+    result: Tensor = functional.normalize(scaled, list(preprocessing.mean), list(preprocessing.std))
+    return result
+
+
+def _interpolation(preprocessing: Preprocessing) -> Any:
+    from torchvision.transforms import InterpolationMode
+
+    return InterpolationMode(preprocessing.interpolation)
