@@ -16,10 +16,9 @@ from tlvcli.io.checkpoint import open_checkpoint
 from tlvcli.io.safetensors_header import ITEM_BYTES, read_header
 from tlvcli.io.safetensors_writer import write_safetensors
 
-DTYPES = (
-    "float64 float32 float16 bfloat16 float8_e4m3fn float8_e5m2 complex64 "
-    "int64 int32 int16 int8 uint8 uint16 uint32 uint64 bool"
-).split()
+FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "complex64")
+INTEGERS = ("int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64", "bool")
+DTYPES = FLOATS + INTEGERS
 
 
 def of_every_dtype() -> dict[str, Tensor]:

@@ -33,8 +33,9 @@ def run(arguments: Sequence[str]) -> int:
         _draw(error, as_json=as_json)
         _show_cause(error, debug=debug)
         return error.exit_code
-    except BrokenPipeError:
-        # The reader (`| head`) has what it wanted; point stdout at nothing so that closing it stays silent.
+    except (BrokenPipeError, SystemExit):
+        # The reader (`| head`) has what it wanted, and typer or rich may already have turned that into an exit.
+        # Point stdout at nothing, so that closing it stays silent.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,7 @@ def training_batches(
     workers: int,
     device: torch.device,
     drop_single: bool,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield the batches of all epochs, one epoch after the other, each in an order of its own.
 
     With `drop_single` a last batch of one image is left out, as batch normalisation cannot train on it.
@@ -101,7 +101,7 @@ def evaluation_batches(
     workers: int,
     device: torch.device,
     passes: int = 1,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield every image once per pass, in the order of the data set.
 
     Raises:
@@ -150,13 +150,13 @@ def _load(
     preprocessing: Preprocessing,
     workers: int,
     device: torch.device,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     # One loader for all passes: workers start once, and fetch ahead across the end of an epoch.
     from torch.utils.data import DataLoader
 
     loader: Any = DataLoader(
         samples,  # type: ignore[arg-type]
-        batch_sampler=keys,  # type: ignore[arg-type]
+        batch_sampler=keys,
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=device.type == "cuda",

@@ -42,7 +42,7 @@ def default_preprocessing(traits: ImageTraits, *, channels: int = _RGB) -> Prepr
 
 
 def with_image_size(preprocessing: Preprocessing, image_size: int) -> Preprocessing:
-    """Return the same preprocessing for another input size in pixels; the margin that is cropped scales along."""
+    """Return the same preprocessing for another input size in pixels; the cropped margin scales along."""
     resize_size = round(preprocessing.resize_size * image_size / preprocessing.image_size)
     return preprocessing.model_copy(
         update={"image_size": image_size, "resize_size": max(image_size, resize_size)}
@@ -50,7 +50,7 @@ def with_image_size(preprocessing: Preprocessing, image_size: int) -> Preprocess
 
 
 def evaluation_transform(preprocessing: Preprocessing) -> Callable[[Image], Tensor]:
-    """Return image -> uint8 [channels, image_size, image_size]: the short side resized, the centre cropped."""
+    """Return image -> uint8 [channels, image_size, image_size]: short side resized, centre cropped."""
     from torchvision.transforms import v2
 
     transform: Any = v2.Compose(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from pathlib import Path
@@ -105,6 +106,6 @@ def _damage(path: Path, error: Exception) -> TlvError:
             f"{path} is a pickle, but not one that torch.save wrote",
             "load it where you trust it, and save its tensors with torch.save",
         )
-    if isinstance(error, EOFError) or "unexpected EOF" in reason or "failed finding central" in reason:
+    if isinstance(error, (EOFError, struct.error)) or "unexpected EOF" in reason:
         return TlvError("checkpoint-truncated", f"{path} ends too early", "fetch the file again")
     return TlvError("checkpoint-corrupt", f"{path} is damaged: {reason}", "fetch the file again")

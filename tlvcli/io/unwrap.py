@@ -114,14 +114,15 @@ def _tensors_of(level: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 def _find_nests(content: Mapping[Any, Any]) -> tuple[NestPath, ...]:
-    found = dict(_walk(content, (), set()))
+    found = dict(_walk(content, (), ()))
     # A single number, such as the best accuracy so far, does not make a level of the file a state_dict.
     weighty = tuple(nest for nest, largest in found.items() if largest > 1)
     return weighty or tuple(found)
 
 
-def _walk(level: Mapping[Any, Any], nest: NestPath, seen: set[int]) -> Iterator[tuple[NestPath, int]]:
-    seen.add(id(level))
+def _walk(
+    level: Mapping[Any, Any], nest: NestPath, above: tuple[object, ...]
+) -> Iterator[tuple[NestPath, int]]:
     tensors = _tensors_of(level)
     if tensors:
         yield nest, max(tensor.numel() for tensor in tensors.values())
@@ -130,8 +131,8 @@ def _walk(level: Mapping[Any, Any], nest: NestPath, seen: set[int]) -> Iterator[
     for name, value in level.items():
         # The moments of an optimizer have the shapes of weights, and are none.
         is_nest = isinstance(name, str) and not name.startswith("optim") and isinstance(value, Mapping)
-        if is_nest and id(value) not in seen:
-            yield from _walk(value, (*nest, name), seen)
+        if is_nest and all(value is not other for other in (level, *above)):  # a pickle may hold itself
+            yield from _walk(value, (*nest, name), (level, *above))
 
 
 def _choose(nests: Sequence[NestPath], path: Path) -> NestPath:
@@ -161,15 +162,16 @@ def _without_ema(name: str) -> str:
 
 
 def _look_up(content: Mapping[Any, Any], nests: Sequence[NestPath], path: Path, key: str) -> NestPath:
-    named = () if key == TOP_LEVEL else _resolve(content, key)
-    if named is not None:
-        level = _at(content, named)
-        if isinstance(level, Mapping):
-            if _tensors_of(level):
-                return named
-            below = _find_nests(level)
-            if below:
-                return (*named, *_choose(below, path))
+    if key == TOP_LEVEL and () in nests:
+        return ()
+    named = _resolve(content, key)
+    level = _at(content, named) if named else None
+    if named and isinstance(level, Mapping):
+        if _tensors_of(level):
+            return named
+        below = _find_nests(level)
+        if below:
+            return (*named, *_choose(below, path))
     raise TlvError(
         "key-unknown",
         f"{path} holds no tensors under {key}",

@@ -1,0 +1,1 @@
+"""Which parameters train, and how: a plan as a value."""

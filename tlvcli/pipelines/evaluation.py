@@ -1,0 +1,87 @@
+"""One pass over labelled images without training: accuracy and loss."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tlvcli.data.loading import Batch
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+_TOP = 5
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Shares of 1, the mean cross-entropy in nats, and the wall time with reading the images in it.
+
+    `top5` is None below 6 classes, where it could not be anything but 1.
+    """
+
+    top1: float
+    top5: float | None
+    loss: float
+    images: int
+    seconds: float
+
+
+def evaluate(
+    module: nn.Module,
+    batches: Iterable[Batch],
+    *,
+    num_classes: int,
+    autocast: torch.autocast,
+    class_indices: Tensor | None = None,
+    after_batch: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Evaluate in eval mode, and give the module back in the mode it was in.
+
+    `class_indices` maps the label of the data to the output of the network. The loss is NaN or infinite where
+    the network's outputs are.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+    from torchmetrics.classification import MulticlassAccuracy
+
+    device = next(module.parameters()).device
+    top = {
+        k: MulticlassAccuracy(num_classes=num_classes, top_k=k, average="micro", validate_args=False).to(
+            device
+        )
+        for k in (1, _TOP)
+        if k == 1 or num_classes > _TOP
+    }
+    # Summed in double precision, so that the mean does not depend on how the images are batched.
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    images = 0
+    was_training = module.training
+    module.eval()
+    started = time.perf_counter()
+    try:
+        with torch.inference_mode():
+            for batch in batches:
+                labels = batch.labels if class_indices is None else class_indices[batch.labels]
+                with autocast:
+                    logits = module(batch.images)
+                logits = logits.float()
+                loss += cross_entropy(logits, labels, reduction="none").double().sum()
+                for accuracy in top.values():
+                    accuracy.update(logits, labels)
+                images += len(labels)
+                after_batch()
+            mean_loss = float(loss) / images
+    finally:
+        module.train(was_training)
+    seconds = time.perf_counter() - started
+    return Evaluation(
+        top1=float(top[1].compute()),
+        top5=float(top[_TOP].compute()) if _TOP in top else None,
+        loss=mean_loss,
+        images=images,
+        seconds=seconds,
+    )
