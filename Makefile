@@ -38,7 +38,7 @@ bench: $(READY)  ## measure beside peers in one run; prints ratios, writes JSON
 	$(BIN)/python -m benchmarks
 
 docs: $(READY)  ## regenerate schemas, the command reference and the architecture index
-	$(BIN)/python -m tests.generated
+	$(BIN)/python docs/generate.py
 
 golden: $(READY)  ## compare with what the authors' code computed
 	$(BIN)/python -m pytest tests/methods/test_tlv_reference.py

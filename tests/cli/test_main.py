@@ -51,14 +51,16 @@ def test_help_and_inspect_import_no_torch(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({"a.weight": torch.zeros(4, 3)}, tmp_path / "a.safetensors")
-    for arguments in (["--help"], ["transfer", "--help"], ["inspect", str(tmp_path / "a.safetensors"), "--json"]):
+    for arguments in (
+        ["--help"],
+        ["transfer", "--help"],
+        ["inspect", str(tmp_path / "a.safetensors"), "--json"],
+    ):
         program = (
             "import sys; from tlvcli.cli.main import run; code = run(sys.argv[1:]); "
             "print(code, [m for m in ('torch', 'torchvision', 'numpy') if m in sys.modules], file=sys.stderr)"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
         assert done.stderr.strip() == "0 []", arguments
 
 
@@ -74,13 +76,20 @@ def test_help_and_inspect_import_no_torch(tmp_path: Path) -> None:
         (["inspect", "x.pt", "--config", "absent.yaml"], "config-unreadable"),
         (["transfer", "x.pt", "resnet18", "o.safetensors", "--num-classes", "0"], "config-invalid"),
         (["transfer", "x.pt", "resnet18", "o.safetensors", "--method", "tvl"], "method-unknown"),
-        (["transfer", "x.pt", "resnet18", "o.safetensors", "--set", "mapping.keeep=random"], "config-invalid"),
+        (
+            ["transfer", "x.pt", "resnet18", "o.safetensors", "--set", "mapping.keeep=random"],
+            "config-invalid",
+        ),
         (["transfer", "x.pt", "resnet18", "o.safetensors", "--set", "keep=random"], "config-invalid"),
         (["eval", "x.pt", "--data", "digits", "--batch-size", "many"], "usage"),
     ],
 )
 def test_what_the_user_can_mend_exits_2_in_two_lines(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], error_id: str
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    error_id: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(arguments) == 2
@@ -172,7 +181,15 @@ def test_a_reader_that_leaves_early_is_no_error(checkpoint: Path) -> None:
 def test_interrupted_while_writing_leaves_no_half_file(
     tmp_path: Path, checkpoint: Path, number: int, code: int
 ) -> None:
-    command = [sys.executable, "-m", "tlvcli", "transfer", str(checkpoint), "alexnet", str(tmp_path / "o.safetensors")]
+    command = [
+        sys.executable,
+        "-m",
+        "tlvcli",
+        "transfer",
+        str(checkpoint),
+        "alexnet",
+        str(tmp_path / "o.safetensors"),
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         while not any(tmp_path.iterdir()) and process.poll() is None:
             time.sleep(0.001)

@@ -52,6 +52,19 @@ def test_content_decides_not_suffix(tmp_path: Path, name: str) -> None:
     assert torch.equal(open_checkpoint(path).read("conv.weight"), TENSORS["conv.weight"])
 
 
+@pytest.mark.parametrize("magic", [b"PK\x00", b"\x1f\x8b\x00", b"BZh", b"\x80\x02\x00"])
+def test_a_header_length_that_looks_like_another_format(tmp_path: Path, magic: bytes) -> None:
+    length = int.from_bytes(magic, "little")
+    header = b'{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'.ljust(length)
+    (tmp_path / "a.safetensors").write_bytes(magic.ljust(8, b"\0") + header + b"\x07")
+    assert open_checkpoint(tmp_path / "a.safetensors").read("w").tolist() == [7]
+
+
+def test_a_header_length_that_lies(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"\xff" * 8 + b'{"w":{}}')
+    assert "18446744073709551615" in refused(tmp_path / "a.safetensors", "checkpoint-corrupt").message
+
+
 def test_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "resnet18.pt").write_bytes(b"x")
     assert "did you mean" in refused(tmp_path / "resnet81.pt", "checkpoint-missing").hint
@@ -139,9 +152,7 @@ def test_other_zip_archives(tmp_path: Path) -> None:
 
 
 def test_torchscript_archive(tmp_path: Path) -> None:
-    zip_of(
-        tmp_path / "a.pt", {"a/constants.pkl": b"\x80\x02).", "a/data.pkl": b"\x80\x02N.", "a/code/x.py": b""}
-    )
+    zip_of(tmp_path / "a.pt", {"a/constants.pkl": b"\x80\x02).", "a/data.pkl": b"\x80\x02N.", "a/code/x.py": b""})
     assert "state_dict" in refused(tmp_path / "a.pt", "checkpoint-torchscript").hint
 
 

@@ -21,7 +21,7 @@ def test_digits_compare_as_numbers_part_by_part() -> None:
 
 
 def test_every_two_names_compare_and_ties_are_broken() -> None:
-    names = ["a01", "a1", "a", "", ".", "1.a", "a.1", "1", "²", "aé"]
+    names = ["a01", "a1", "a", "a" + "9" * 5000, "", ".", "1.a", "a.1", "1", "²", "aé"]
     backwards = list(reversed(names))
     assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)
     assert len({natural_key(name) for name in names}) == len(names)

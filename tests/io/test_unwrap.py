@@ -112,9 +112,7 @@ def test_equally_likely_nests_need_a_key() -> None:
     assert unwrap({"generator": WEIGHTS, "discriminator": OTHERS}, FILE, "generator").key == "generator"
 
 
-@pytest.mark.parametrize(
-    "content", [{}, {"epoch": 3}, [torch.ones(2)], torch.ones(2), None, {1: torch.ones(2)}]
-)
+@pytest.mark.parametrize("content", [{}, {"epoch": 3}, [torch.ones(2)], torch.ones(2), None, {1: torch.ones(2)}])
 def test_no_tensors(content: object) -> None:
     refused(content, None, "no-tensors")
 

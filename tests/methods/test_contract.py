@@ -36,7 +36,9 @@ def test_every_tensor_has_one_row_and_keeps_shape_and_dtype(plan: Planner, metho
 @pytest.mark.parametrize("method", METHODS)
 def test_inputs_and_the_global_generator_are_untouched(plan: Planner, method: str) -> None:
     source, target = _pair(method)
-    before = {name: tensor.clone() for net in (source, target) for name, tensor in net.state_dict(prefix=str(id(net))).items()}
+    before = {
+        name: tensor.clone() for net in (source, target) for name, tensor in net.state_dict(prefix=str(id(net))).items()
+    }
     state = torch.get_rng_state()
     plan(method, source, target)
     assert torch.equal(torch.get_rng_state(), state)

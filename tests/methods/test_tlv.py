@@ -132,7 +132,7 @@ def test_pointwise_kernels_are_ranked_by_their_square(plan: Planner) -> None:
 
 
 def test_depthwise_without_a_depthwise_source_is_left_alone(plan: Planner) -> None:
-    made, tensors = plan("tlv", plain_net(), odd_net())
+    made, _ = plan("tlv", plain_net(), odd_net())
     row = next(row for row in made.rows if row.tensor == "2.weight")
     assert (row.operation, row.transferred) == ("keep", 0.0)
     assert "no depthwise convolution" in row.reason

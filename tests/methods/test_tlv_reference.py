@@ -87,7 +87,13 @@ def test_every_convolution_row(golden: dict[str, Any], golden_tensors: dict[str,
 
 def test_every_bias_and_matrix_row(golden: dict[str, Any], golden_tensors: dict[str, torch.Tensor]) -> None:
     rows = [row for row in golden["var_transfer"] if "keep" not in row]
-    assert [row["case"] for row in rows] == ["bias_up", "bias_down", "linear_up", "linear_down", "linear_mixed"]
+    assert [row["case"] for row in rows] == [
+        "bias_up",
+        "bias_down",
+        "linear_up",
+        "linear_down",
+        "linear_mixed",
+    ]
     for row in rows:
         source, expected = golden_tensors[f"{row['case']}.source"], golden_tensors[row["out"]]
         target = torch.zeros_like(expected)
@@ -134,7 +140,12 @@ def test_whole_model(golden: dict[str, Any], source_name: str, target_name: str)
     tensors = TensorsInMemory(source.state_dict())
     graphs = graph_of_module(source), graph_of_module(target)
     plan = plan_tlv_reference(
-        tensors, graphs[0], target.state_dict(), graphs[1], options=VarianceReferenceOptions(), seed=row["tlv"]["seed"]
+        tensors,
+        graphs[0],
+        target.state_dict(),
+        graphs[1],
+        options=VarianceReferenceOptions(),
+        seed=row["tlv"]["seed"],
     )
     expected = dict(row["tlv"]["sha256"])
     for name, tensor in execute(plan, tensors, target.state_dict()):

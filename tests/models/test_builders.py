@@ -49,7 +49,9 @@ def test_one_seed_one_initialisation_and_the_global_generator_rests() -> None:
 def test_skeleton_has_the_modules_names_and_shapes(name: str) -> None:
     architecture = Architecture(name=name, num_classes=7)
     real, skeleton = build(architecture, seed=0).state_dict(), build_skeleton(architecture).state_dict()
-    assert [(key, value.shape) for key, value in real.items()] == [(key, value.shape) for key, value in skeleton.items()]
+    assert [(key, value.shape) for key, value in real.items()] == [
+        (key, value.shape) for key, value in skeleton.items()
+    ]
     assert all(tensor.is_meta for name, tensor in skeleton.items() if name.endswith(".weight") and tensor.dim() == 4)
 
 
@@ -95,7 +97,10 @@ def test_wrong_names(net: Path, name: str, error_id: str, words: str) -> None:
 
 def test_heads() -> None:
     assert head_tensors(Architecture(name="resnet18", num_classes=10)) == {"fc.weight", "fc.bias"}
-    assert head_tensors(Architecture(name="squeezenet1_1", num_classes=1)) == {"classifier.1.weight", "classifier.1.bias"}
+    assert head_tensors(Architecture(name="squeezenet1_1", num_classes=1)) == {
+        "classifier.1.weight",
+        "classifier.1.bias",
+    }
     assert len(head_tensors(Architecture(name="inception_v3", num_classes=10))) == 4
 
 

@@ -13,7 +13,8 @@ from tlvcli.models.graph import graph_of_module, graph_of_tensors
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18", "mobilenet_v2", "squeezenet1_1", "densenet121", "vit_b_16", "shufflenet_v2_x1_0", "vgg11"]
+    "name",
+    ["resnet18", "mobilenet_v2", "squeezenet1_1", "densenet121", "vit_b_16", "shufflenet_v2_x1_0", "vgg11"],
 )
 def test_shapes_tell_what_classes_tell(name: str) -> None:
     module = build_skeleton(Architecture(name=name, num_classes=10))
@@ -27,7 +28,12 @@ def test_shapes_tell_what_classes_tell(name: str) -> None:
 
 def test_classes_know_what_shapes_cannot() -> None:
     module = nn.Sequential(nn.ConvTranspose2d(3, 4, 3), nn.Embedding(5, 6), nn.Conv1d(3, 4, 3), nn.Conv3d(1, 2, 3))
-    assert [layer.kind for layer in graph_of_module(module).layers] == ["conv-transpose", "other", "conv1d", "conv3d"]
+    assert [layer.kind for layer in graph_of_module(module).layers] == [
+        "conv-transpose",
+        "other",
+        "conv1d",
+        "conv3d",
+    ]
     shapes = graph_of_tensors(TensorsInMemory(module.state_dict()).specs)
     assert [layer.kind for layer in shapes.layers] == ["conv2d", "linear", "conv1d", "conv3d"]
 

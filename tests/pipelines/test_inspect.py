@@ -57,9 +57,7 @@ def test_key_takes_another_part(tmp_path: Path) -> None:
 
 def test_provenance_is_shown_once(tmp_path: Path) -> None:
     architecture = Architecture(name="resnet18", num_classes=10)
-    ours = Provenance(
-        architecture=architecture, made_by=MadeBy(command="train", method="plain", tlv_version="0")
-    )
+    ours = Provenance(architecture=architecture, made_by=MadeBy(command="train", method="plain", tlv_version="0"))
     metadata = {"format": "pt", "tlv": ours.model_dump_json()}
     save_file(network().state_dict(), tmp_path / "a.safetensors", metadata=metadata)
     result = run(InspectConfig(checkpoint=str(tmp_path / "a.safetensors"))).result

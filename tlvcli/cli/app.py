@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from tlvcli import __version__
+from tlvcli.cli.eval import evaluate
 from tlvcli.cli.inspect import inspect
+from tlvcli.cli.train import train
 from tlvcli.cli.transfer import transfer
 
 app = typer.Typer(
@@ -29,7 +31,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
     pass
@@ -37,3 +40,5 @@ def _root(
 
 app.command("inspect")(inspect)
 app.command("transfer")(transfer)
+app.command("train")(train)
+app.command("eval")(evaluate)

@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tlvcli.core.errors import printable
+
 
 def results() -> Console:
     """Return the console on stdout; made anew each time, so that a redirected stdout is honoured."""
@@ -17,9 +19,14 @@ def messages() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def safe(text: str) -> str:
+    """Return foreign text so that it can neither style nor steer the terminal."""
+    return escape(printable(text))
+
+
 def warn(text: str) -> None:
     """Write one warning line to stderr."""
-    messages().print(f"[yellow]warning:[/] {escape(text)}")
+    messages().print(f"[yellow]warning:[/] {safe(text)}")
 
 
 def plain_table(*columns: str, right: tuple[str, ...] = (), fold: tuple[str, ...] = ()) -> Table:

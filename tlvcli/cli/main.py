@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from tlvcli.core.errors import TlvError
+from tlvcli.core.errors import TlvError, printable
 
 EXIT_OUR_BUG = 70
 EXIT_INTERRUPTED = 130
@@ -78,8 +78,8 @@ def _draw(error: TlvError, *, as_json: bool) -> None:
         else:
             colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
             red, cyan, plain = ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") if colours else ("", "", "")
-            print(f"{red}error[{error.error_id}]:{plain} {error.message}", file=sys.stderr)  # noqa: T201
-            print(f"{cyan}hint:{plain} {error.hint}", file=sys.stderr)  # noqa: T201
+            print(f"{red}error[{error.error_id}]:{plain} {printable(error.message)}", file=sys.stderr)  # noqa: T201
+            print(f"{cyan}hint:{plain} {printable(error.hint)}", file=sys.stderr)  # noqa: T201
 
 
 def _show_cause(error: BaseException, *, debug: bool) -> None:

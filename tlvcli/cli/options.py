@@ -45,46 +45,56 @@ Arch = Annotated[
     ),
 ]
 Key = Annotated[
-    str | None, typer.Option(show_default="the weights", help="Part of a nested checkpoint, as in --key model_ema.")
+    str | None,
+    typer.Option(show_default="the weights", help="Part of a nested checkpoint, as in --key model_ema."),
 ]
 DataSeed = Annotated[int | None, typer.Option(show_default="0", help="Draws samples and held-out images.")]
 Download = Annotated[bool | None, typer.Option("--download", help="Fetch a torchvision data set that is missing.")]
 BatchSize = Annotated[int | None, typer.Option(show_default="64", help="Images per step.")]
 ImageSize = Annotated[
-    int | None, typer.Option(show_default="the checkpoint's, else the data's", help="Height and width in pixels.")
-]
-Workers = Annotated[int | None, typer.Option(show_default="auto", help="Processes that load images.")]
-Precision = Annotated[
-    str | None, typer.Option(show_default="auto", help="auto, fp32, bf16 or fp16; auto takes what pays off.")
+    int | None,
+    typer.Option(show_default="the checkpoint's, else the data's", help="Height and width in pixels."),
 ]
 
-Seed = Annotated[
-    int | None, typer.Option(show_default="0", rich_help_panel=RUN_PANEL, help="Same seed, same result.")
-]
+Seed = Annotated[int | None, typer.Option(show_default="0", rich_help_panel=RUN_PANEL, help="Same seed, same result.")]
 Device = Annotated[
-    str | None, typer.Option(show_default="auto", rich_help_panel=RUN_PANEL, help="auto, cpu, cuda or cuda:N.")
+    str | None,
+    typer.Option(show_default="auto", rich_help_panel=RUN_PANEL, help="auto, cpu, cuda or cuda:N."),
 ]
-Offline = Annotated[
-    bool | None, typer.Option("--offline", rich_help_panel=RUN_PANEL, help="Never touch the network.")
+Precision = Annotated[
+    str | None,
+    typer.Option(show_default="auto", rich_help_panel=RUN_PANEL, help="auto, fp32, bf16 or fp16."),
 ]
-Force = Annotated[
-    bool | None, typer.Option("--force", rich_help_panel=OUTPUT_PANEL, help="Replace existing outputs.")
+EvalPrecision = Annotated[
+    str | None,
+    typer.Option(show_default="fp32", rich_help_panel=RUN_PANEL, help="auto, fp32, bf16 or fp16."),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(show_default="by the data", rich_help_panel=RUN_PANEL, help="Processes that read images."),
+]
+Offline = Annotated[bool | None, typer.Option("--offline", rich_help_panel=RUN_PANEL, help="Never touch the network.")]
+Force = Annotated[bool | None, typer.Option("--force", rich_help_panel=OUTPUT_PANEL, help="Replace existing outputs.")]
 ReportFile = Annotated[
     str | None,
-    typer.Option("--report", metavar="FILE", rich_help_panel=OUTPUT_PANEL, help="Write the JSON report here."),
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        rich_help_panel=OUTPUT_PANEL,
+        help="Write the JSON report to this file too.",
+    ),
 ]
 
 Json = Annotated[
-    bool, typer.Option("--json", rich_help_panel=OUTPUT_PANEL, help="Print the report as JSON and nothing else.")
+    bool,
+    typer.Option("--json", rich_help_panel=OUTPUT_PANEL, help="Print the report as JSON and nothing else."),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", rich_help_panel=OUTPUT_PANEL, help="Print no progress and no messages.")
+    bool,
+    typer.Option("--quiet", "-q", rich_help_panel=OUTPUT_PANEL, help="Print no progress and no messages."),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", rich_help_panel=OUTPUT_PANEL, help="Show every row.")]
-Debug = Annotated[
-    bool, typer.Option("--debug", rich_help_panel=OUTPUT_PANEL, help="Show the traceback of an error.")
-]
+Debug = Annotated[bool, typer.Option("--debug", rich_help_panel=OUTPUT_PANEL, help="Show the traceback of an error.")]
 ConfigFile = Annotated[
     str | None,
     typer.Option("--config", metavar="FILE", rich_help_panel=SETTINGS_PANEL, help="Read settings from YAML or JSON."),

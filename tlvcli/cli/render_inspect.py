@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.markup import escape
-
-from tlvcli.cli.console import count, plain_table, results, shape, size
+from tlvcli.cli.console import count, plain_table, results, safe, shape, size
 from tlvcli.core.provenance import MadeBy
 from tlvcli.core.report import Report
 from tlvcli.pipelines.inspect import InspectResult
@@ -20,17 +18,17 @@ def render(report: Report[InspectResult], verbose: bool) -> None:
     )
     for layer in result.layers:
         elements = count(layer.parameters + layer.buffers)
-        table.add_row(f"[bold]{escape(layer.name) or '(top level)'}[/]", "", "", elements, size(layer.bytes))
+        table.add_row(f"[bold]{safe(layer.name) or '(top level)'}[/]", "", "", elements, size(layer.bytes))
         for tensor in layer.tensors:
             own_name = tensor.name.removeprefix(f"{layer.name}.")
             elements = count(tensor.parameters) if tensor.parameters else f"[dim]{count(tensor.buffers)}[/]"
-            table.add_row(f"  {escape(own_name)}", shape(tensor.shape), tensor.dtype, elements, size(tensor.bytes))
+            table.add_row(f"  {safe(own_name)}", shape(tensor.shape), tensor.dtype, elements, size(tensor.bytes))
     console.print(table, "")
     for label, text in _facts(report):
-        console.print(f"[bold]{label:<12}[/] {escape(text)}", soft_wrap=True)
+        console.print(f"[bold]{label:<12}[/] {safe(text)}", soft_wrap=True)
     if verbose:
         for name, text in result.metadata.items():
-            console.print(f"[bold]metadata[/]     {escape(name)} = {escape(text)}", soft_wrap=True)
+            console.print(f"[bold]metadata[/]     {safe(name)} = {safe(text)}", soft_wrap=True)
 
 
 def _facts(report: Report[InspectResult]) -> Iterator[tuple[str, str]]:
@@ -48,7 +46,10 @@ def _facts(report: Report[InspectResult]) -> Iterator[tuple[str, str]]:
     dtypes = ", ".join(f"{count(number)} {dtype}" for dtype, number in totals.dtypes.items())
     buffers = f" and {count(totals.buffers)} in buffers" if totals.buffers else ""
     yield "total", f"{count(totals.parameters)} parameters{buffers}, {size(totals.bytes)}"
-    yield "tensors", f"{count(totals.tensors)} in {count(totals.layers)} layers: {dtypes}; order: {report.inputs[0].order}"
+    yield (
+        "tensors",
+        f"{count(totals.tensors)} in {count(totals.layers)} layers: {dtypes}; order: {report.inputs[0].order}",
+    )
     if result.metadata:
         yield "metadata", f"{len(result.metadata)} entries: {', '.join(result.metadata)}"
     if result.provenance:

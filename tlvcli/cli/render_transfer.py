@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
-
-from tlvcli.cli.console import count, plain_table, results, shape
+from tlvcli.cli.console import count, plain_table, results, safe, shape
 from tlvcli.core.report import Report
 from tlvcli.pipelines.transfer import TransferResult
 
@@ -25,9 +23,11 @@ def render(report: Report[TransferResult], verbose: bool) -> None:
         rows = plain_table("tensor", "shape", "how", "taken", "from, why", right=("taken",), fold=("from, why",))
         for row in result.rows:
             origin = f"{row.source}: {row.reason}" if row.source else row.reason
-            rows.add_row(row.tensor, shape(row.shape), row.operation, f"{row.transferred:.0%}", escape(origin))
+            rows.add_row(row.tensor, shape(row.shape), row.operation, f"{row.transferred:.0%}", safe(origin))
         console.print(rows, "")
-    parts = plain_table("tensors", "parameters", "taken", "what became of them", right=("tensors", "parameters", "taken"))
+    parts = plain_table(
+        "tensors", "parameters", "taken", "what became of them", right=("tensors", "parameters", "taken")
+    )
     sizes = {row.tensor: max(1, _size(row.shape)) for row in result.rows}
     for operation, words in _WORDS.items():
         members = [row for row in result.rows if row.operation == operation]
@@ -38,13 +38,13 @@ def render(report: Report[TransferResult], verbose: bool) -> None:
     console.print(parts, "")
     target = result.architecture
     console.print(
-        f"[bold]{result.method}[/]: {escape(report.inputs[0].path)} -> {escape(target.name)} "
+        f"[bold]{result.method}[/]: {safe(report.inputs[0].path)} -> {safe(target.name)} "
         f"({target.num_classes} classes): [bold]coverage {result.coverage:.1%}[/] of "
         f"{count(result.num_parameters)} parameters, {result.dtype}",
         soft_wrap=True,
     )
     for output in report.outputs:
-        console.print(f"wrote {escape(output.path)}  sha256 {output.sha256[:12]}", soft_wrap=True)
+        console.print(f"wrote {safe(output.path)}  sha256 {output.sha256[:12]}", soft_wrap=True)
     if not report.outputs:
         console.print("dry run: nothing written", soft_wrap=True)
 

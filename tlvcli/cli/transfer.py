@@ -35,10 +35,12 @@ def transfer(
         int | None, typer.Option(show_default="the source's, else 3", help="Input channels of the target.")
     ] = None,
     target_checkpoint: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Start the target from this file, not from fresh noise.")
+        str | None,
+        typer.Option(metavar="FILE", help="Start the target from this file, not from fresh noise."),
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(show_default="the source's", help="float32, float16, bfloat16, ... of the output.")
+        str | None,
+        typer.Option(show_default="the source's", help="float32, float16, bfloat16, ... of the output."),
     ] = None,
     key: o.Key = None,
     dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Plan and show, write nothing.")] = None,

@@ -38,3 +38,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean {near[0]}?"
     return f"choose from {', '.join(words)}" if len(words) <= 24 else "see --help for the names"
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line without control characters: names in a hostile file may hold escape codes."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

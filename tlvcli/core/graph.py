@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 LayerKind = Literal[
-    "conv1d", "conv2d", "conv3d", "depthwise-conv2d", "conv-transpose", "linear", "batch-norm", "norm", "other"
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "depthwise-conv2d",
+    "conv-transpose",
+    "linear",
+    "batch-norm",
+    "norm",
+    "other",
 ]
 
 

@@ -83,14 +83,18 @@ def assemble_plan(target: ModelGraph, parts: Iterable[Mapped], *, reason: str) -
         rows.update((row.tensor, row) for row in part.rows)
         arrays.update(part.arrays)
         warnings.update(dict.fromkeys(part.warnings))
-    ordered = tuple(
-        rows.get(tensor.name) or keep_row(tensor.name, tensor.shape, reason) for tensor in target.tensors()
-    )
+    ordered = tuple(rows.get(tensor.name) or keep_row(tensor.name, tensor.shape, reason) for tensor in target.tensors())
     return TransferPlan(ordered, arrays, tuple(warnings))
 
 
 def keep_row(tensor: str, shape: tuple[int, ...], reason: str) -> PlanRow:
     """Return the row of a tensor that stays as the target has it."""
     return PlanRow(
-        tensor=tensor, shape=shape, source=None, operation="keep", parameters={}, transferred=0.0, reason=reason
+        tensor=tensor,
+        shape=shape,
+        source=None,
+        operation="keep",
+        parameters={},
+        transferred=0.0,
+        reason=reason,
     )

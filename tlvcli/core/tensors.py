@@ -34,9 +34,7 @@ class TensorsInMemory:
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
         """Name, shape and dtype of every tensor, in the order of the mapping."""
-        return tuple(
-            TensorSpec(name, tuple(tensor.shape), dtype_name(tensor)) for name, tensor in self.tensors.items()
-        )
+        return tuple(TensorSpec(name, tuple(tensor.shape), dtype_name(tensor)) for name, tensor in self.tensors.items())
 
     def read(self, name: str) -> Tensor:
         """Return the tensor itself."""

@@ -53,9 +53,7 @@ def open_folder(root: Path, split: str, *, name: str) -> ImageDataset:
     folder = root if split == "all" else root / split
     class_names = _subfolders(folder)
     if not class_names:
-        raise TlvError(
-            "data-no-classes", f"{folder} has no class folders", f"put images into {folder}/CLASS/"
-        )
+        raise TlvError("data-no-classes", f"{folder} has no class folders", f"put images into {folder}/CLASS/")
     paths: list[str] = []
     labels: list[int] = []
     others: list[str] = []
@@ -86,9 +84,7 @@ def open_folder(root: Path, split: str, *, name: str) -> ImageDataset:
 def _subfolders(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         return ()
-    return tuple(
-        sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    )
+    return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
 
 
 def _files_below(folder: Path) -> tuple[list[str], list[str]]:
@@ -106,9 +102,9 @@ def _beside_splits(root: Path, split: str) -> tuple[str, ...]:
     if split == "all":
         return ()
     unread = sorted(set(_subfolders(root)) - set(folder_splits(root)))
-    return (
-        f"{root}: not read, for it is none of train, val, test with class folders: {', '.join(unread)}",
-    ) * bool(unread)
+    return (f"{root}: not read, for it is none of train, val, test with class folders: {', '.join(unread)}",) * bool(
+        unread
+    )
 
 
 def _no_images(folder: Path, others: list[str]) -> tuple[str, ...]:

@@ -66,11 +66,7 @@ class ImageDataset:
             return _with_channels(self.source.read(index), channels)
         # A damaged file makes a decoder raise almost anything: OSError, SyntaxError, struct.error, ...
         except Exception as error:
-            reason = (
-                "it is missing"
-                if isinstance(error, FileNotFoundError)
-                else f"{type(error).__name__}: {error}"
-            )
+            reason = "it is missing" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
             raise TlvError(
                 "image-unreadable",
                 f"cannot read {self.source.where(index)}: {reason.splitlines()[0]}",

@@ -80,15 +80,11 @@ def training_batches(
     Raises:
         TlvError: `image-unreadable` or `worker-died`.
     """
-    samples = _Samples(
-        dataset, training_transform(preprocessing, dataset.traits), preprocessing.channels, seed
-    )
+    samples = _Samples(dataset, training_transform(preprocessing, dataset.traits), preprocessing.channels, seed)
     keys = (
         [(epoch, position) for position in positions]
         for epoch in range(1, epochs + 1)
-        for positions in _in_batches(
-            _shuffled(len(dataset), seed, epoch), batch_size, drop_single=drop_single
-        )
+        for positions in _in_batches(_shuffled(len(dataset), seed, epoch), batch_size, drop_single=drop_single)
     )
     return _load(samples, keys, preprocessing, workers, device)
 

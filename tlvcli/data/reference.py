@@ -40,9 +40,7 @@ def parse_data_reference(text: str) -> DataReference:
     name, colon, root = data.partition(":")
     if colon and name in TORCHVISION_SETS:
         if not root:
-            raise TlvError(
-                "data-unknown", f"{data} names no root folder", f"write {name}:FOLDER, as in {name}:./data"
-            )
+            raise TlvError("data-unknown", f"{data} names no root folder", f"write {name}:FOLDER, as in {name}:./data")
         return DataReference(text, "torchvision", name, Path(root), split, num_images)
     raise _unknown(data, name, named=bool(colon) and "/" not in name)
 
@@ -54,9 +52,7 @@ def _take_off_split(text: str) -> tuple[str, str | None, int | None]:
         return text, None, None
     split, colon, count = suffix.partition(":")
     if split not in SPLITS:
-        raise TlvError(
-            "data-split-unknown", f"{text}: no split is called {split!r}", did_you_mean(split, SPLITS)
-        )
+        raise TlvError("data-split-unknown", f"{text}: no split is called {split!r}", did_you_mean(split, SPLITS))
     if not colon:
         return data, split, None
     if not count.isdecimal() or int(count) < 1:
@@ -76,13 +72,9 @@ def _unknown(data: str, name: str, *, named: bool) -> TlvError:
             did_you_mean(name, [*TORCHVISION_SETS, DIGITS]),
         )
     if data in TORCHVISION_SETS:
-        return TlvError(
-            "data-unknown", f"{data} names no root folder", f"write {data}:FOLDER, as in {data}:./data"
-        )
+        return TlvError("data-unknown", f"{data} names no root folder", f"write {data}:FOLDER, as in {data}:./data")
     if Path(data).exists():
-        return TlvError(
-            "data-missing", f"{data} is a file, not a folder", "name a folder with a folder per class"
-        )
+        return TlvError("data-missing", f"{data} is a file, not a folder", "name a folder with a folder per class")
     return TlvError(
         "data-missing",
         f"{data or 'the empty name'} is not a folder",

@@ -91,9 +91,7 @@ def _construct(name: str, entry: TorchvisionSet, root: Path, split: str, *, down
 
 
 def _missing(name: str, root: Path, reason: str, entry: TorchvisionSet) -> TlvError:
-    hint = (
-        "--download fetches it" if entry.downloadable else f"put its files into {root}; it cannot be fetched"
-    )
+    hint = "--download fetches it" if entry.downloadable else f"put its files into {root}; it cannot be fetched"
     return TlvError("data-missing", f"no {name} split below {root}: {reason}", hint)
 
 

@@ -71,9 +71,7 @@ TORCHVISION_SETS: Mapping[str, TorchvisionSet] = {
     ),
     "imagenet": TorchvisionSet("ImageNet", _by_name("train", "val"), downloadable=False),
     "mnist": TorchvisionSet("MNIST", _BY_FLAG, _grey_glyphs(0.1307, 0.3081)),
-    "oxford-iiit-pet": TorchvisionSet(
-        "OxfordIIITPet", {"train": {"split": "trainval"}, "test": {"split": "test"}}
-    ),
+    "oxford-iiit-pet": TorchvisionSet("OxfordIIITPet", {"train": {"split": "trainval"}, "test": {"split": "test"}}),
     "stanford-cars": TorchvisionSet("StanfordCars", _TRAIN_TEST, downloadable=False),
     "stl10": TorchvisionSet("STL10", _TRAIN_TEST, ImageTraits(96, 96)),
     "svhn": TorchvisionSet(

@@ -44,9 +44,7 @@ def default_preprocessing(traits: ImageTraits, *, channels: int = _RGB) -> Prepr
 def with_image_size(preprocessing: Preprocessing, image_size: int) -> Preprocessing:
     """Return the same preprocessing for another input size in pixels; the cropped margin scales along."""
     resize_size = round(preprocessing.resize_size * image_size / preprocessing.image_size)
-    return preprocessing.model_copy(
-        update={"image_size": image_size, "resize_size": max(image_size, resize_size)}
-    )
+    return preprocessing.model_copy(update={"image_size": image_size, "resize_size": max(image_size, resize_size)})
 
 
 def evaluation_transform(preprocessing: Preprocessing) -> Callable[[Image], Tensor]:

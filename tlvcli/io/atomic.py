@@ -86,6 +86,4 @@ def _describe(error: OSError, path: Path) -> TlvError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return TlvError("no-space", f"no space left to write {path}", "free some space; nothing was replaced")
     reason = error.strerror or str(error)
-    return TlvError(
-        "output-not-writable", f"cannot write {path}: {reason}", "choose a folder you may write to"
-    )
+    return TlvError("output-not-writable", f"cannot write {path}: {reason}", "choose a folder you may write to")

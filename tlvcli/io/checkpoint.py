@@ -91,9 +91,7 @@ def _open_safetensors(path: Path, key: str | None) -> Checkpoint:
         raise TlvError("key-unknown", f"{path} is a safetensors file, which has no nests", "leave out --key")
     header = read_header(path)
     if not header.specs:
-        raise TlvError(
-            "no-tensors", f"{path} holds no tensors", "its header is whole, so it was written empty"
-        )
+        raise TlvError("no-tensors", f"{path} holds no tensors", "its header is whole, so it was written empty")
     provenance = _parse_provenance(header.metadata.get("tlv"))
     places = {name: place for place, name in enumerate(provenance.tensor_order if provenance else ())}
     if all(spec.name in places for spec in header.specs):
@@ -107,7 +105,9 @@ def _open_safetensors(path: Path, key: str | None) -> Checkpoint:
         path=path,
         format="safetensors",
         specs=tuple(
-            replace(spec, name=spec.name[len(prefix) :]) for spec in ordered if spec.name not in beside
+            replace(spec, name=spec.name[len(prefix) :]) if prefix else spec
+            for spec in ordered
+            if spec.name not in beside
         ),
         order=order,
         key=None,

@@ -28,7 +28,5 @@ def read_settings(path: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, Mapping):
-        raise TlvError(
-            "config-unreadable", f"{path} holds no mapping", "write keys and values, as in docs/config.md"
-        )
+        raise TlvError("config-unreadable", f"{path} holds no mapping", "write keys and values, as in docs/config.md")
     return {str(key).replace("-", "_"): value for key, value in content.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import pickletools
 import stat
 import tarfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from tlvcli.core.errors import TlvError
+from tlvcli.io.safetensors_header import MAX_HEADER_BYTES
 
 CheckpointFormat = Literal["safetensors", "pytorch-zip", "pytorch-legacy"]
 
@@ -42,17 +44,20 @@ def recognise_format(path: Path) -> CheckpointFormat:
         TlvError: one id for each way in which the file is no checkpoint.
     """
     head = _read_head(path)
+    # First, because the length of a header may look like any other magic number: 19280 is "PK".
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES:
+        return "safetensors"
     _refuse_failed_download(path, head)
     if head.startswith(b"PK"):
         _refuse_foreign_zip(path)
         return "pytorch-zip"
     _refuse_archive(path, head)
-    if head[8:9] == b"{":
+    # Binary pickles begin with their protocol; the first ones began with any opcode and need a closer look.
+    if head[:1] == pickle.PROTO or _looks_like_text_pickle(head):
+        return "pytorch-legacy"
+    if head[8:9] == b"{":  # with a length that lies, which the reader of the header says
         return "safetensors"
     _refuse_index(path, head)
-    # Binary pickles begin with their protocol; the first ones began with any opcode and need a closer look.
-    if head.startswith(b"\x80") or _looks_like_text_pickle(head):
-        return "pytorch-legacy"
     if path.suffix == ".safetensors" and len(head) <= 8:
         raise TlvError("checkpoint-truncated", f"{path} ends within its first 9 bytes", _DOWNLOAD_AGAIN)
     raise _not_recognised(path, "is neither safetensors nor a PyTorch file")
@@ -136,9 +141,7 @@ def _refuse_foreign_zip(path: Path) -> None:
     if "data.pkl" not in inside:
         packed = next((name for name in names if name.endswith(CHECKPOINT_SUFFIXES)), None)
         if packed is not None:
-            raise TlvError(
-                "checkpoint-packed", f"{path} is a zip archive that holds {packed}", f"unzip {path}"
-            )
+            raise TlvError("checkpoint-packed", f"{path} is a zip archive that holds {packed}", f"unzip {path}")
         raise _not_recognised(path, "is a zip archive, but not one that torch.save wrote")
 
 

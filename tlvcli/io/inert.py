@@ -44,10 +44,7 @@ _OBJECTS = (
         for name in ("scalar", "_reconstruct")
     ),
     *(f"numpy.{module}._frombuffer" for module in ("core.numeric", "_core.numeric")),
-    *(
-        f"builtins.{name}"
-        for name in ("int", "float", "str", "bool", "list", "dict", "tuple", "slice", "range")
-    ),
+    *(f"builtins.{name}" for name in ("int", "float", "str", "bool", "list", "dict", "tuple", "slice", "range")),
 )
 
 
@@ -67,6 +64,6 @@ _CONTAINERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def inert_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """Return pairs of stand-in and full name, as `torch.serialization.safe_globals` takes them."""
+def inert_globals() -> list[tuple[Callable[..., Any], str]]:
+    """Return every stand-in with the full name that it stands for, for `torch.serialization.safe_globals`."""
     return [*((Inert, name) for name in _OBJECTS), *((make, name) for name, make in _CONTAINERS.items())]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _NUMBERS = re.compile(r"(\d+)", re.ASCII)
 
@@ -14,6 +15,13 @@ def natural_key(name: str) -> NaturalKey:
     return tuple(_part_key(part) for part in name.split(".")), name
 
 
+@lru_cache(maxsize=1 << 12)  # a name is made of few different parts: weight, conv1, 0
 def _part_key(part: str) -> tuple[tuple[int, int, str], ...]:
-    pieces = (piece for piece in _NUMBERS.split(part) if piece)
-    return tuple((0, int(piece), "") if piece[0] in "0123456789" else (1, 0, piece) for piece in pieces)
+    return tuple(_piece_key(piece) for piece in _NUMBERS.split(part) if piece)
+
+
+def _piece_key(piece: str) -> tuple[int, int, str]:
+    if piece[0] not in "0123456789":
+        return 1, 0, piece
+    digits = piece.lstrip("0")  # the longer number is the larger; Python refuses to read very long ones
+    return 0, len(digits), digits

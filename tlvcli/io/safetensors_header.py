@@ -81,9 +81,7 @@ def read_header(path: Path) -> SafetensorsHeader:
         identity = FileIdentity.of(stream.fileno())
         (length,) = struct.unpack("<Q", stream.read(8))
         if length > MAX_HEADER_BYTES:
-            raise _corrupt(
-                path, f"says that its header is {length} bytes long; {MAX_HEADER_BYTES} is the most"
-            )
+            raise _corrupt(path, f"says that its header is {length} bytes long; {MAX_HEADER_BYTES} is the most")
         if 8 + length > identity.num_bytes:
             raise _truncated(path, f"says that its header is {length} bytes long")
         raw = stream.read(length)
@@ -91,9 +89,7 @@ def read_header(path: Path) -> SafetensorsHeader:
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _corrupt(path, "has metadata that is not a mapping from text to text")
-    placed = sorted(
-        (_check_entry(path, name, entry) for name, entry in entries.items()), key=lambda place: place[1:]
-    )
+    placed = sorted((_check_entry(path, name, entry) for name, entry in entries.items()), key=lambda place: place[1:])
     _check_places(path, placed, identity.num_bytes - 8 - length)
     return SafetensorsHeader(
         specs=tuple(spec for spec, _, _ in placed),
@@ -177,6 +173,4 @@ def _truncated(path: Path, what: str) -> TlvError:
 
 
 def _corrupt(path: Path, what: str) -> TlvError:
-    return TlvError(
-        "checkpoint-corrupt", f"{path} {what}", "it is damaged or was written wrongly; fetch it again"
-    )
+    return TlvError("checkpoint-corrupt", f"{path} {what}", "it is damaged or was written wrongly; fetch it again")

@@ -7,7 +7,9 @@ import re
 import struct
 import warnings
 import zipfile
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import IO
 
 from tlvcli.core.errors import TlvError
 from tlvcli.io.formats import CheckpointFormat
@@ -20,6 +22,8 @@ _HARMLESS = re.compile(
     r"|torch\.storage\.\w+|torch\.nn\.parameter\.Parameter|collections\.(OrderedDict|Counter)|_codecs\.encode"
 )
 _REFUSED = re.compile(r"GLOBAL (\S+) (?:was not an allowed|whose module)")
+_KNOWN_PROTOCOL = 2
+_PROTO = pickle.PROTO[0]
 _MODULE_PREFIXES = ("torch.nn.modules.", "torch.nn.parallel.", "torchvision.models.", "timm.models.")
 
 
@@ -34,7 +38,7 @@ def load_torch_file(path: Path, format: CheckpointFormat) -> object:
 
     mapped = format == "pytorch-zip" and _can_be_mapped(path)
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(inert_globals()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([*inert_globals()]):
             # About the pickle protocol and its own typed storages: nothing that a user can act on.
             warnings.simplefilter("ignore")
             if mapped:
@@ -56,20 +60,21 @@ def _can_be_mapped(path: Path) -> bool:
 
 
 def _refusal(path: Path, format: CheckpointFormat, message: str) -> TlvError:
-    asked = _globals_of(path, format)
+    protocol, asked = _look_into(path, format)
     refused = _REFUSED.search(message)
     if refused:
         # torch translates old module names; the user is told what stands in the file.
         last = refused[1].rpartition(".")[2]
         name = next((name for name in asked if name.rpartition(".")[2] == last), refused[1])
     else:
-        name = next((name for name in asked if not _HARMLESS.fullmatch(name)), "")
+        let_through = {full_name for _, full_name in inert_globals()}
+        name = next((name for name in asked if name not in let_through and not _HARMLESS.fullmatch(name)), "")
     if name:
         return _unsafe(path, name, asked)
-    if "Unsupported operand" in message:
+    if protocol > _KNOWN_PROTOCOL:
         return TlvError(
             "checkpoint-unsupported",
-            f"{path} is pickled with a protocol that weights-only loading cannot read",
+            f"{path} is pickled with protocol {protocol}, which weights-only loading cannot read",
             "where you trust it, save it with the usual one: "
             "torch.save(torch.load(FILE, weights_only=False), NEW_FILE)",
         )
@@ -88,14 +93,20 @@ def _unsafe(path: Path, name: str, asked: tuple[str, ...]) -> TlvError:
     return TlvError("checkpoint-unsafe", f"{path} needs the global {name}", hint)
 
 
-def _globals_of(path: Path, format: CheckpointFormat) -> tuple[str, ...]:
-    if format == "pytorch-legacy":
-        with path.open("rb") as stream:
-            return globals_in(stream)
-    with zipfile.ZipFile(path) as archive:
-        name = next(name for name in archive.namelist() if name.partition("/")[2] == "data.pkl")
-        with archive.open(name) as member:
-            return globals_in(member)
+def _look_into(path: Path, format: CheckpointFormat) -> tuple[int, tuple[str, ...]]:
+    """Return the pickle's protocol, and the globals it asks for as they stand in the file."""
+    with ExitStack() as stack:
+        stack.enter_context(suppress(Exception))  # in a damaged archive there may be nothing to see
+        if format == "pytorch-zip":
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            name = next(name for name in archive.namelist() if name.partition("/")[2] == "data.pkl")
+            stream: IO[bytes] = stack.enter_context(archive.open(name))
+        else:
+            stream = stack.enter_context(path.open("rb"))
+        opcode, protocol = stream.read(2)
+        stream.seek(0)
+        return protocol if opcode == _PROTO else 0, globals_in(stream)
+    return 0, ()
 
 
 def _damage(path: Path, error: Exception) -> TlvError:

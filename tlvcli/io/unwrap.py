@@ -107,9 +107,7 @@ def _tensors_of(level: Mapping[Any, Any]) -> dict[str, Tensor]:
     from torch import Tensor
 
     return {
-        name: value.detach()
-        for name, value in level.items()
-        if isinstance(name, str) and isinstance(value, Tensor)
+        name: value.detach() for name, value in level.items() if isinstance(name, str) and isinstance(value, Tensor)
     }
 
 
@@ -120,9 +118,7 @@ def _find_nests(content: Mapping[Any, Any]) -> tuple[NestPath, ...]:
     return weighty or tuple(found)
 
 
-def _walk(
-    level: Mapping[Any, Any], nest: NestPath, above: tuple[object, ...]
-) -> Iterator[tuple[NestPath, int]]:
+def _walk(level: Mapping[Any, Any], nest: NestPath, above: tuple[object, ...]) -> Iterator[tuple[NestPath, int]]:
     tensors = _tensors_of(level)
     if tensors:
         yield nest, max(tensor.numel() for tensor in tensors.values())
@@ -212,9 +208,7 @@ def _ignored(
 
 
 def _no_tensors(path: Path, what: str) -> TlvError:
-    return TlvError(
-        "no-tensors", f"{path} {what}", "tlv needs a state_dict, alone or inside a training checkpoint"
-    )
+    return TlvError("no-tensors", f"{path} {what}", "tlv needs a state_dict, alone or inside a training checkpoint")
 
 
 def _article(content: object) -> str:

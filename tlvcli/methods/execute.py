@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def execute(
-    plan: TransferPlan, source: TensorSource, target: Mapping[str, Tensor]
-) -> Iterator[tuple[str, Tensor]]:
+def execute(plan: TransferPlan, source: TensorSource, target: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     """Yield every target tensor in the plan's order, in the target's dtype; one at a time, inputs untouched."""
     for row in plan.rows:
         value = _OPERATIONS[row.operation](row, plan, source, target[row.tensor])

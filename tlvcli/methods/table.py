@@ -62,7 +62,9 @@ def find_method(name: str) -> TransferMethod:
         if method.name == name:
             return method
     raise TlvError(
-        "method-unknown", f"no transfer method is called {name}", did_you_mean(name, [m.name for m in TRANSFER_METHODS])
+        "method-unknown",
+        f"no transfer method is called {name}",
+        did_you_mean(name, [m.name for m in TRANSFER_METHODS]),
     )
 
 

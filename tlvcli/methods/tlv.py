@@ -38,7 +38,9 @@ def plan_tlv(
     parts = [_plan_convolution(match, source, target, options, seed) for match in matches]
     parts.append(_plan_linear_layers(source, source_graph, target_graph, options, seed))
     return assemble_plan(
-        target_graph, parts, reason="tlv maps convolutions and linear layers only: the target's own initialisation"
+        target_graph,
+        parts,
+        reason="tlv maps convolutions and linear layers only: the target's own initialisation",
     )
 
 
@@ -57,7 +59,11 @@ def _plan_convolution(
 
 
 def _plan_linear_layers(
-    source: TensorSource, source_graph: ModelGraph, target_graph: ModelGraph, options: VarianceOptions, seed: int
+    source: TensorSource,
+    source_graph: ModelGraph,
+    target_graph: ModelGraph,
+    options: VarianceOptions,
+    seed: int,
 ) -> Mapped:
     layers, source_layers = target_graph.of_kind("linear"), source_graph.of_kind("linear")
     if options.linear_statistics == "off" or not source_layers:

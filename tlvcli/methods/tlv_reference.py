@@ -109,6 +109,4 @@ def _draw_linear(layer: Layer, mean: float, std: float, generator: Generator) ->
 
 
 def _undefined(what: str) -> TlvError:
-    return TlvError(
-        "reference-undefined", f"the authors' code is not defined here: {what}", "--method tlv handles it"
-    )
+    return TlvError("reference-undefined", f"the authors' code is not defined here: {what}", "--method tlv handles it")

@@ -86,9 +86,7 @@ def _timm_builder(name: str) -> Callable[..., nn.Module]:
     try:
         timm: Any = importlib.import_module("timm")
     except ImportError as error:
-        raise TlvError(
-            "extra-missing", f"timm:{name} needs the package timm", "pip install 'tlvcli[timm]'"
-        ) from error
+        raise TlvError("extra-missing", f"timm:{name} needs the package timm", "pip install 'tlvcli[timm]'") from error
     if not timm.is_model(name):
         known = timm.list_models()
         raise TlvError("architecture-unknown", f"timm has no model {name}", did_you_mean(name, known))
@@ -109,7 +107,9 @@ def _file_builder(name: str) -> Callable[..., nn.Module]:
         namespace = runpy.run_path(str(path))
     except Exception as error:
         raise TlvError(
-            "architecture-invalid", f"{path} raises {type(error).__name__}: {error}", "run the file by itself first"
+            "architecture-invalid",
+            f"{path} raises {type(error).__name__}: {error}",
+            "run the file by itself first",
         ) from error
     function = namespace.get(function_name)
     if not callable(function):

@@ -21,9 +21,7 @@ def graph_of_module(module: nn.Module) -> ModelGraph:
         TensorSpec(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
         for name, tensor in module.state_dict().items()
     )
-    layers = tuple(
-        Layer(name, kinds.get(name) or "other", tensors) for name, tensors in _group(specs)
-    )
+    layers = tuple(Layer(name, kinds.get(name) or "other", tensors) for name, tensors in _group(specs))
     return ModelGraph(layers, frozenset(spec.name for spec in specs if spec.name not in parameters))
 
 

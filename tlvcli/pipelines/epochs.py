@@ -95,7 +95,7 @@ def train_epoch(
                 group["lr"] = rate
             with autocast:
                 loss = training_loss(module(batch.images), batch.labels, label_smoothing)
-            value = float(loss)
+            value = float(loss.detach())
             if not math.isfinite(value):
                 where = f"in epoch {epoch}, step {step - first_step + 1}"
                 raise loss_not_finite(value, where, last_good)

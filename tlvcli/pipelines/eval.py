@@ -35,17 +35,11 @@ class EvalConfig(Config):
     """Settings of `tlv eval`."""
 
     checkpoint: str = Field(description="checkpoint file, ARCH@WEIGHTS or ARCH@random")
-    data: str = Field(
-        description="image folder, NAME:ROOT or digits, with @SPLIT or @SPLIT:N; default split: test"
-    )
+    data: str = Field(description="image folder, NAME:ROOT or digits, with @SPLIT or @SPLIT:N; default split: test")
     batch_size: int = Field(64, ge=1, description="images per forward pass; changes the speed only")
     image_size: int | None = Field(None, ge=8, description="input side in pixels; default: the checkpoint's")
-    workers: int | None = Field(
-        None, ge=0, description="processes that read images; default: by the data, up to 8"
-    )
-    precision: PrecisionName = Field(
-        "fp32", description="auto, fp32, bf16 or fp16; fp32 measures the same anywhere"
-    )
+    workers: int | None = Field(None, ge=0, description="processes that read images; default: by the data, up to 8")
+    precision: PrecisionName = Field("fp32", description="auto, fp32, bf16 or fp16; fp32 measures the same anywhere")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     arch: str | None = Field(None, description="architecture of a checkpoint that does not name its own")
     key: str | None = Field(None, description="which part of a nested checkpoint, as in model_ema")
@@ -97,13 +91,9 @@ def run(config: EvalConfig, *, progress: Progress | None = None) -> Report[EvalR
         warnings.append(f"{config.data} has no test split: evaluated on {dataset.split}")
     module, architecture, _ = load_module(opened, num_classes=None, seed=config.seed)
     class_indices, by_name = _match_classes(opened.class_names, architecture.num_classes, dataset, warnings)
-    preprocessing, stored = choose_preprocessing(
-        opened.preprocessing, architecture, dataset, config.image_size
-    )
+    preprocessing, stored = choose_preprocessing(opened.preprocessing, architecture, dataset, config.image_size)
     if not stored:
-        warnings.append(
-            f"the checkpoint does not say how its images were prepared: took {_words(preprocessing)}"
-        )
+        warnings.append(f"the checkpoint does not say how its images were prepared: took {_words(preprocessing)}")
     module.to(device)
     refuse_image_size(module, architecture, preprocessing)
     progress.start(num_batches(len(dataset), config.batch_size), f"eval {dataset.name} {dataset.split}")
@@ -166,9 +156,7 @@ def _match_classes(
                 f"the checkpoint has {num_classes} classes, {dataset.name} has {len(dataset.class_names)}",
                 "tlv train gives it a head for these data",
             )
-        warnings.append(
-            "the checkpoint does not name its classes: they were taken in the order of the data's"
-        )
+        warnings.append("the checkpoint does not name its classes: they were taken in the order of the data's")
         return torch.arange(num_classes), False
     unknown = [name for name in dataset.class_names if name not in names]
     if unknown:

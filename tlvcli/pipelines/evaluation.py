@@ -50,9 +50,7 @@ def evaluate(
 
     device = next(module.parameters()).device
     top = {
-        k: MulticlassAccuracy(num_classes=num_classes, top_k=k, average="micro", validate_args=False).to(
-            device
-        )
+        k: MulticlassAccuracy(num_classes=num_classes, top_k=k, average="micro", validate_args=False).to(device)
         for k in (1, _TOP)
         if k == 1 or num_classes > _TOP
     }
@@ -78,9 +76,11 @@ def evaluate(
     finally:
         module.train(was_training)
     seconds = time.perf_counter() - started
+    # torchmetrics divides in float32; a share of so many images is a ratio of integers.
+    shares = {k: round(float(accuracy.compute()) * images) / images for k, accuracy in top.items()}
     return Evaluation(
-        top1=float(top[1].compute()),
-        top5=float(top[_TOP].compute()) if _TOP in top else None,
+        top1=shares[1],
+        top5=shares.get(_TOP),
         loss=mean_loss,
         images=images,
         seconds=seconds,

@@ -79,7 +79,7 @@ def fit(job: TrainingJob, folder: RunFolder, progress: Progress) -> Fitted:
     """Train all epochs; after each one, the folder holds what is complete.
 
     Raises:
-        TlvError: `loss-not-finite`, `image-unreadable`, `worker-died`, or what keeps a file from being written.
+        TlvError: `loss-not-finite`, `image-unreadable`, `worker-died`, or why a file cannot be written.
     """
     import torch
 
@@ -166,8 +166,8 @@ def _epoch_result(epoch: int, trained: EpochOutcome, measured: Evaluation) -> Ep
 
 def _describe(epoch: EpochResult, num_epochs: int) -> str:
     return (
-        f"epoch {epoch.epoch}/{num_epochs}: train loss {epoch.train_loss:.4f}, val loss {epoch.val_loss:.4f}, "
-        f"val top-1 {epoch.val_top1:.4f}, {epoch.images_per_second:.0f} images/s"
+        f"epoch {epoch.epoch}/{num_epochs}: train loss {epoch.train_loss:.4f}, "
+        f"val loss {epoch.val_loss:.4f}, val top-1 {epoch.val_top1:.4f}, {epoch.images_per_second:.0f} images/s"
     )
 
 

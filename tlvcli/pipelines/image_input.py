@@ -52,9 +52,7 @@ def refuse_image_size(module: nn.Module, architecture: Architecture, preprocessi
 
 def describe_data(dataset: ImageDataset, reference: str) -> InputInfo:
     """Return the report's entry for one split."""
-    return InputInfo(
-        role="data", path=reference, format=f"{dataset.kind}, {dataset.split}", images=len(dataset)
-    )
+    return InputInfo(role="data", path=reference, format=f"{dataset.kind}, {dataset.split}", images=len(dataset))
 
 
 def may_download(*, download: bool, offline: bool) -> bool:

@@ -70,9 +70,7 @@ class InspectResult(ReportPart):
     file_bytes: int
     architecture: Architecture | None = Field(description="null where the file does not name it")
     key: str | None = Field(description="the part of a nested file that was taken; null: the top level")
-    prefix: str = Field(
-        description="what wrapped modules had put before every name; not in the names here"
-    )
+    prefix: str = Field(description="what wrapped modules had put before every name; not in the names here")
     alternatives: list[str] = Field(description="other parts with tensors, for --key; a dot is the top level")
     ignored: list[str] = Field(description="all other entries of the file, at the level taken and above")
     totals: InspectTotals
@@ -129,9 +127,7 @@ def inspect_checkpoint(checkpoint: Checkpoint) -> InspectResult:
         ),
         layers=layers,
         metadata={
-            name: text
-            for name, text in sorted(checkpoint.metadata.items())
-            if name != "tlv" or provenance is None
+            name: text for name, text in sorted(checkpoint.metadata.items()) if name != "tlv" or provenance is None
         },
         provenance=provenance,
     )

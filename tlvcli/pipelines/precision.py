@@ -22,9 +22,7 @@ def choose_precision(name: PrecisionName, device: torch.device) -> Precision:
     import torch
 
     if name == "fp16" and device.type == "cpu":
-        raise TlvError(
-            "precision-unavailable", "fp16 does not pay on the CPU", "use --precision bf16, fp32 or auto"
-        )
+        raise TlvError("precision-unavailable", "fp16 does not pay on the CPU", "use --precision bf16, fp32 or auto")
     if name != "auto":
         return name
     if device.type == "cuda":

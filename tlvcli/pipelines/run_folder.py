@@ -54,9 +54,7 @@ class RunFolder:
             parent = self.path.parent
             raise TlvError("output-folder-missing", f"{parent} is not a folder", f"mkdir -p {parent}")
         if any(file.exists() and Path(source).exists() and file.samefile(source) for file in self.files):
-            raise TlvError(
-                "output-is-input", f"{source} lies in the run folder", "name another folder for the run"
-            )
+            raise TlvError("output-is-input", f"{source} lies in the run folder", "name another folder for the run")
         if self.path.is_dir() and not force and any(self.path.iterdir()):
             raise TlvError(
                 "output-exists",

@@ -40,7 +40,9 @@ def _assign(settings: dict[str, Any], assignment: str) -> None:
     key, equals, text = assignment.partition("=")
     if not equals or not key:
         raise TlvError(
-            "config-invalid", f"--set {assignment} has no value", "write --set key=value, as in mapping.keep=random"
+            "config-invalid",
+            f"--set {assignment} has no value",
+            "write --set key=value, as in mapping.keep=random",
         )
     try:
         value = yaml.safe_load(text)

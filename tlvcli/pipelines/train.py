@@ -45,21 +45,13 @@ class TrainConfig(Config):
     warmup_epochs: float = Field(0.5, ge=0, description="epochs, or a part of one, in which the rate rises")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target given to all classes")
     image_size: int | None = Field(None, ge=8, description="input side in pixels; default: the checkpoint's")
-    workers: int | None = Field(
-        None, ge=0, description="processes that read images; default: by the data, up to 8"
-    )
-    precision: PrecisionName = Field(
-        "auto", description="auto (half where hardware has it), fp32, bf16 or fp16"
-    )
+    workers: int | None = Field(None, ge=0, description="processes that read images; default: by the data, up to 8")
+    precision: PrecisionName = Field("auto", description="auto (half where hardware has it), fp32, bf16 or fp16")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     arch: str | None = Field(None, description="architecture of a checkpoint that does not name its own")
     key: str | None = Field(None, description="which part of a nested checkpoint, as in model_ema")
-    seed: int = Field(
-        0, ge=0, description="seeds the new head, the order of the images and their augmentation"
-    )
-    data_seed: int = Field(
-        0, ge=0, description="draws the sample of @train:N and the images held out for val"
-    )
+    seed: int = Field(0, ge=0, description="seeds the new head, the order of the images and their augmentation")
+    data_seed: int = Field(0, ge=0, description="draws the sample of @train:N and the images held out for val")
     download: bool = Field(False, description="fetch a torchvision data set that is not there")
     offline: bool = Field(False, description="never touch the network")
     force: bool = Field(False, description="write over an earlier run in the same folder")
@@ -206,9 +198,7 @@ def _result(job: TrainingJob, fitted: Fitted, replaced: tuple[str, ...]) -> Trai
     return TrainResult(
         architecture=job.architecture,
         strategy=job.plan.strategy,
-        trained_parameters=sum(
-            parameters[name].numel() for group in job.plan.groups for name in group.parameters
-        ),
+        trained_parameters=sum(parameters[name].numel() for group in job.plan.groups for name in group.parameters),
         class_names=list(job.data.train.class_names),
         replaced=list(replaced),
         preprocessing=job.preprocessing,

@@ -125,7 +125,9 @@ def _refuse_outputs(config: TransferConfig, out: Path, report_path: Path) -> Non
         for output in (out, report_path):
             if given and Path(given).exists() and output.exists() and output.samefile(given):
                 raise TlvError(
-                    "output-is-input", f"{output} is also an input", "name another output; --force does not allow it"
+                    "output-is-input",
+                    f"{output} is also an input",
+                    "name another output; --force does not allow it",
                 )
     if not config.dry_run:
         refuse_existing(out, force=config.force)
@@ -212,7 +214,10 @@ def _carry_out(
 
 
 def _provenance(
-    method: TransferMethod, source: OpenedCheckpoint, start: OpenedCheckpoint | None, architecture: Architecture
+    method: TransferMethod,
+    source: OpenedCheckpoint,
+    start: OpenedCheckpoint | None,
+    architecture: Architecture,
 ) -> Provenance:
     ancestors = [source.ancestor, start.ancestor if start else None]
     made_by = MadeBy(

@@ -24,14 +24,16 @@ class VarianceOptions(_SwitchableConfig):
     keep: Choice = Field("interleaved", description="which source channels stay where the target is narrower")
     remove: Choice = Field("random", description="which target slots take a source channel where it is wider")
     fan_in: Literal["per-layer", "per-filter"] = Field(
-        "per-layer", description="choose input channels once for the layer, or anew in every filter as published"
+        "per-layer",
+        description="choose input channels once for the layer, or anew in every filter as published",
     )
     pad: Literal["zero", "init"] = Field(
         "zero", description="around a smaller kernel: zeros, or the target's own initial values"
     )
     pool: Literal["avg", "max"] = Field("avg", description="how a larger kernel shrinks")
     shuffle: Literal["off", "consistent", "independent"] = Field(
-        "off", description="permute channels: not, the same way in every filter, or anew in every filter as published"
+        "off",
+        description="permute channels: not, the same way in every filter, or anew in every filter as published",
     )
     linear_statistics: Literal["cumulative", "divided", "off"] = Field(
         "cumulative",

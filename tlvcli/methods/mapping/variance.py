@@ -62,9 +62,7 @@ def map_convolution(
     return _with_bias(match, Mapped((row,), arrays), outputs=outputs)
 
 
-def choose(
-    rank: Callable[[], Tensor], size: tuple[int, int], mode: Choice, count: int, generator: Generator
-) -> Tensor:
+def choose(rank: Callable[[], Tensor], size: tuple[int, int], mode: Choice, count: int, generator: Generator) -> Tensor:
     """Choose `count` of the channels in each row, `size` = (rows, channels), in ascending channel order.
 
     `rank` gives the values [rows, channels] that the mode ranks. `two-tailed` takes the smallest half and the
@@ -112,7 +110,7 @@ def _choose_kernels(
         index = _choose_channels(source, target, 1, options, generator).expand(len(outputs), target.shape[1])
     else:
         filters = source[outputs.clamp_min(0)]  # [target out, source in, kh, kw]
-        sizes = tuple(filters.shape[:2]), tuple(target.shape[:2])
+        sizes = (filters.shape[0], filters.shape[1]), (target.shape[0], target.shape[1])
         index = _index_map(*sizes, lambda: _spread(filters), lambda: _spread(target), options, generator)
     if options.shuffle == "independent":
         anew = torch.rand(index.shape, generator=generator).argsort(dim=1)

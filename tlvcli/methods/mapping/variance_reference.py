@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 
 def map_convolution(
-    match: LayerMatch, source: Tensor, target: Tensor, *, options: VarianceReferenceOptions, generator: Generator
+    match: LayerMatch,
+    source: Tensor,
+    target: Tensor,
+    *,
+    options: VarianceReferenceOptions,
+    generator: Generator,
 ) -> Mapped:
     """Plan one convolution weight [out, in, k, k]; draws from `generator` in the authors' order."""
     assert match.source is not None
@@ -60,9 +65,7 @@ def map_convolution(
     return Mapped((row,), arrays)
 
 
-def map_by_centre(
-    match: LayerMatch, suffix: str, source: Tensor, target: Tensor, *, generator: Generator
-) -> Mapped:
+def map_by_centre(match: LayerMatch, suffix: str, source: Tensor, target: Tensor, *, generator: Generator) -> Mapped:
     """Plan a vector or matrix: the centre of a larger source, random repeats around a smaller one."""
     assert match.source is not None
     name = f"{match.target.name}.{suffix}"
@@ -133,7 +136,12 @@ def _select(
 
 
 def _select_from_noise(
-    source: Tensor, noise: Tensor, every: Tensor, want_in: int, options: VarianceReferenceOptions, generator: Generator
+    source: Tensor,
+    noise: Tensor,
+    every: Tensor,
+    want_in: int,
+    options: VarianceReferenceOptions,
+    generator: Generator,
 ) -> Tensor:
     """More filters but fewer inputs: filters land among He noise first, then every filter drops kernels."""
     num_out, num_in = source.shape[:2]

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tlvcli.core.errors import TlvError
+from tlvcli.data.datasets import open_dataset
+from tlvcli.data.image_dataset import ImageDataset
+from tlvcli.data.loading import choose_workers, evaluation_batches, num_batches, training_batches
+from tlvcli.data.reference import parse_data_reference
+from tlvcli.data.transforms import default_preprocessing
+
+WriteClasses = Callable[[Path, dict[str, int]], Path]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def digits() -> ImageDataset:
+    return open_dataset(parse_data_reference("digits"), "train").subset(range(21))
+
+
+def _train(
+    dataset: ImageDataset, *, workers: int = 0, seed: int = 0, epochs: int = 2, batch_size: int = 8
+) -> list[tuple[torch.Tensor, list[int]]]:
+    batches = training_batches(
+        dataset,
+        default_preprocessing(dataset.traits, channels=1),
+        batch_size=batch_size,
+        epochs=epochs,
+        seed=seed,
+        workers=workers,
+        device=CPU,
+        drop_single=False,
+    )
+    return [(batch.images, batch.labels.tolist()) for batch in batches]
+
+
+def test_workers_change_nothing(digits: ImageDataset) -> None:
+    alone = _train(digits)
+    for workers in (1, 2):
+        shared = _train(digits, workers=workers)
+        assert [labels for _, labels in shared] == [labels for _, labels in alone]
+        assert all(torch.equal(a, b) for (a, _), (b, _) in zip(alone, shared, strict=True))
+
+
+def test_epochs_and_seeds_differ(digits: ImageDataset) -> None:
+    batches = _train(digits)
+    assert [len(labels) for _, labels in batches] == [8, 8, 5] * 2
+    first, second = ([label for _, labels in batches[part] for label in labels] for part in (slice(3), slice(3, 6)))
+    assert sorted(first) == sorted(second) == sorted(digits.labels)
+    assert first != second
+    assert _train(digits, seed=1)[0][1] != batches[0][1]
+
+
+def test_augmentation_follows_the_image_not_the_batch(digits: ImageDataset) -> None:
+    by_eight = torch.cat([images for images, _ in _train(digits, epochs=1)])
+    by_five = torch.cat([images for images, _ in _train(digits, epochs=1, batch_size=5)])
+    assert torch.equal(by_eight, by_five)
+
+
+def test_the_global_generator_is_left_alone(digits: ImageDataset) -> None:
+    before = torch.get_rng_state()
+    _train(digits)
+    _train(digits, workers=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_evaluation_keeps_the_order(digits: ImageDataset) -> None:
+    batches = list(
+        evaluation_batches(
+            digits,
+            default_preprocessing(digits.traits),
+            batch_size=8,
+            workers=0,
+            device=CPU,
+            passes=2,
+        )
+    )
+    assert [label for batch in batches for label in batch.labels.tolist()] == [*digits.labels] * 2
+    assert torch.equal(batches[0].images, batches[3].images)
+    assert batches[0].images.shape == (8, 3, 32, 32)
+    assert batches[0].images.dtype == torch.float32
+
+
+def test_a_single_last_image_is_dropped_on_demand(digits: ImageDataset) -> None:
+    assert [num_batches(n, 8) for n in (7, 8, 9, 10)] == [1, 1, 2, 2]
+    assert [num_batches(n, 8, drop_single=True) for n in (1, 7, 8, 9, 10)] == [0, 1, 1, 1, 2]
+    batches = training_batches(
+        digits,
+        default_preprocessing(digits.traits),
+        batch_size=10,
+        epochs=2,
+        seed=0,
+        workers=0,
+        device=CPU,
+        drop_single=True,
+    )
+    assert [len(batch.labels) for batch in batches] == [10] * 4
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_image_is_named(tmp_path: Path, write_classes: WriteClasses, workers: int) -> None:
+    write_classes(tmp_path, {"ant": 6, "bee": 6})
+    (tmp_path / "bee" / "004.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+    with pytest.raises(TlvError, match=r"cannot read .*bee/004\.png") as caught:
+        _train(open_dataset(parse_data_reference(str(tmp_path)), "all"), workers=workers)
+    assert caught.value.error_id == "image-unreadable"
+
+
+@dataclass(frozen=True)
+class _Deadly:
+    def read(self, index: int) -> Image.Image:
+        os._exit(9)
+
+    def where(self, index: int) -> str:
+        return "nowhere"
+
+
+def test_a_worker_that_dies_is_reported(digits: ImageDataset) -> None:
+    with pytest.raises(TlvError) as caught:
+        _train(replace(digits, source=_Deadly()), workers=1)
+    assert caught.value.error_id == "worker-died"
+
+
+def test_closing_early_ends_the_workers(digits: ImageDataset) -> None:
+    import multiprocessing
+
+    batches = evaluation_batches(
+        digits, default_preprocessing(digits.traits), batch_size=2, workers=2, device=CPU, passes=50
+    )
+    next(batches)
+    assert len(multiprocessing.active_children()) == 2
+    batches.close()
+    assert multiprocessing.active_children() == []
+
+
+def test_workers_by_the_data(tmp_path: Path, write_classes: WriteClasses, digits: ImageDataset) -> None:
+    write_classes(tmp_path, {"ant": 1, "bee": 1})
+    files = open_dataset(parse_data_reference(str(tmp_path)), "all")
+    assert choose_workers(digits, None) == 0
+    assert choose_workers(digits, 3) == 3
+    assert 1 <= choose_workers(files, None) <= 8
