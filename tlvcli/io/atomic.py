@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,13 +33,13 @@ def atomic_file(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     refuse_existing(path, force=force)
     temporary: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as stream:
+        temporary = path.parent / f".{path.name[:200]}.{secrets.token_hex(4)}.tmp"
+        # Not `tempfile`: the file shall have the permissions that the user's umask gives any new file.
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        with os.fdopen(descriptor, "w+b") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
         _put_in_place(temporary, path, force=force)
         temporary = None
         _flush_folder(path.parent)
@@ -65,12 +65,6 @@ def _put_in_place(temporary: Path, path: Path, *, force: bool) -> None:
         temporary.replace(path)
     else:
         temporary.unlink()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _flush_folder(folder: Path) -> None:

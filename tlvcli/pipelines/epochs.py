@@ -57,6 +57,7 @@ def make_optimizer(module: nn.Module, plan: FinetunePlan, *, weight_decay: float
         {
             "params": [parameters[name] for name in group.parameters],
             "weight_decay": weight_decay if group.decays else 0.0,
+            "rate": group.rate,
         }
         for group in plan.groups
     ]
@@ -92,7 +93,7 @@ def train_epoch(
         for step, batch in enumerate(batches, start=first_step):
             rate = schedule.learning_rate(step)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["rate"]
             with autocast:
                 loss = training_loss(module(batch.images), batch.labels, label_smoothing)
             value = float(loss.detach())

@@ -95,7 +95,7 @@ def run(config: EvalConfig, *, progress: Progress | None = None) -> Report[EvalR
     if not stored:
         warnings.append(f"the checkpoint does not say how its images were prepared: took {_words(preprocessing)}")
     module.to(device)
-    refuse_image_size(module, architecture, preprocessing)
+    refuse_image_size(module, architecture, preprocessing, training=False)
     progress.start(num_batches(len(dataset), config.batch_size), f"eval {dataset.name} {dataset.split}")
     batches = evaluation_batches(
         dataset,

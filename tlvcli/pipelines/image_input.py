@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tlvcli.core.errors import TlvError
 from tlvcli.core.provenance import Architecture, Preprocessing
 from tlvcli.core.report import InputInfo
+from tlvcli.core.runtime import seeded_globally
 from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.data.transforms import default_preprocessing, with_image_size
 
@@ -28,16 +29,24 @@ def choose_preprocessing(
     return chosen, known is not None
 
 
-def refuse_image_size(module: nn.Module, architecture: Architecture, preprocessing: Preprocessing) -> None:
-    """Raise `image-size-unsupported` if the network cannot compute on images of this size."""
+def refuse_image_size(
+    module: nn.Module, architecture: Architecture, preprocessing: Preprocessing, *, training: bool
+) -> None:
+    """Raise `image-size-unsupported` if the network cannot compute on images of this size.
+
+    In training, Inception's auxiliary head needs larger ones than the network itself.
+    """
     import torch
+    from torch.func import functional_call
 
     size = preprocessing.image_size
-    images = torch.zeros(1, preprocessing.channels, size, size, device=next(module.parameters()).device)
+    images = torch.zeros(2, preprocessing.channels, size, size, device=next(module.parameters()).device)
+    # Copies, because batch normalisation in training writes its running statistics.
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     was_training = module.training
     try:
-        with torch.inference_mode():
-            module.eval()(images)
+        with torch.no_grad(), seeded_globally(0):
+            functional_call(module.train(training), buffers, (images,))
     # A kernel larger than what is left of the image; a transformer that insists on the size it was made for.
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

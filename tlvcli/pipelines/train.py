@@ -137,7 +137,7 @@ def _prepare(
     module, architecture, replaced = load_module(opened, num_classes=len(class_names), seed=config.seed)
     preprocessing, _ = choose_preprocessing(opened.preprocessing, architecture, data.train, config.image_size)
     module.to(device)
-    refuse_image_size(module, architecture, preprocessing)
+    refuse_image_size(module, architecture, preprocessing, training=True)
     warnings = [*opened.warnings, *data.train.warnings, *data.val.warnings]
     if not replaced and opened.class_names not in (None, class_names):
         warnings.append("the head was trained for other classes; their number is the same, so it was kept")

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that train alike; `decays` says whether weight decay draws them to zero."""
+    """Parameters that train alike.
+
+    `decays` says whether weight decay draws them to zero; `rate` is a multiple of the run's learning rate.
+    """
 
     parameters: tuple[str, ...]
     decays: bool
+    rate: float = 1.0
 
 
 @dataclass(frozen=True)
