@@ -43,7 +43,7 @@ def _train(
 
 def test_workers_change_nothing(digits: ImageDataset) -> None:
     alone = _train(digits)
-    for workers in (1, 2):
+    for workers in (1, 3):
         shared = _train(digits, workers=workers)
         assert [labels for _, labels in shared] == [labels for _, labels in alone]
         assert all(torch.equal(a, b) for (a, _), (b, _) in zip(alone, shared, strict=True))
@@ -134,10 +134,11 @@ def test_closing_early_ends_the_workers(digits: ImageDataset) -> None:
     batches = evaluation_batches(
         digits, default_preprocessing(digits.traits), batch_size=2, workers=2, device=CPU, passes=50
     )
+    before = set(multiprocessing.active_children())
     next(batches)
-    assert len(multiprocessing.active_children()) == 2
+    assert len(set(multiprocessing.active_children()) - before) == 2
     batches.close()
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_workers_by_the_data(tmp_path: Path, write_classes: WriteClasses, digits: ImageDataset) -> None:

@@ -28,6 +28,16 @@ def test_biases_and_normalisation_do_not_decay() -> None:
             assert does, name
 
 
+def test_a_fresh_head_learns_faster() -> None:
+    module = get_model("squeezenet1_1", num_classes=3)
+    fresh = {"classifier.1.weight", "classifier.1.bias"}
+    plan = full(module, fresh=fresh, fresh_rate=10)
+    rates = {parameter: group.rate for group in plan.groups for parameter in group.parameters}
+    assert {parameter for parameter, rate in rates.items() if rate == 10} == fresh
+    assert set(rates.values()) == {1.0, 10}
+    assert len(plan.groups) == 4
+
+
 def test_a_network_without_biases_has_one_group() -> None:
     plan = full(nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.Conv2d(4, 4, 1, bias=False)))
     assert [(group.parameters, group.decays) for group in plan.groups] == [(("0.weight", "1.weight"), True)]

@@ -158,6 +158,14 @@ def test_usual_preprocessing_is_taken_and_said(small_network: str, tmp_path: Pat
     assert smaller.result.preprocessing.image_size == 16
 
 
+def test_half_precision_is_close_on_the_cpu_too(small_network: str, tmp_path: Path) -> None:
+    checkpoint = _save(small_network, tmp_path / "net.safetensors", tuple("0123456789"))
+    full, half = _evaluate(checkpoint).result, _evaluate(checkpoint, precision="bf16").result
+    assert (full.precision, half.precision) == ("fp32", "bf16")
+    assert half.loss == pytest.approx(full.loss, rel=1e-2)
+    assert half.loss != full.loss
+
+
 def test_weights_that_are_not_finite(small_network: str, tmp_path: Path) -> None:
     architecture = Architecture(name=small_network, num_classes=10)
     module = build(architecture, seed=0)

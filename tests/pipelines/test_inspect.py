@@ -8,10 +8,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tlvcli.core.errors import TlvError
-from tlvcli.core.graph import TensorSpec
 from tlvcli.core.provenance import Architecture, MadeBy, Provenance
-from tlvcli.io.checkpoint import open_checkpoint
-from tlvcli.pipelines.inspect import InspectConfig, inspect_checkpoint, run
+from tlvcli.pipelines.inspect import InspectConfig, run
 
 
 def network() -> nn.Module:
@@ -78,15 +76,22 @@ def test_config_of_a_report_repeats_it(tmp_path: Path) -> None:
 
 def test_layers_keep_the_order_of_their_first_tensor(tmp_path: Path) -> None:
     torch.save({"b.w": torch.ones(1), "a.w": torch.ones(1), "b.v": torch.ones(1)}, tmp_path / "a.pt")
-    layers = inspect_checkpoint(open_checkpoint(tmp_path / "a.pt")).layers
+    layers = run(InspectConfig(checkpoint=str(tmp_path / "a.pt"))).result.layers
     assert [(layer.name, len(layer.tensors)) for layer in layers] == [("b", 2), ("a", 1)]
 
 
 def test_a_scalar_counts_one(tmp_path: Path) -> None:
     torch.save({"temperature": torch.tensor(0.07)}, tmp_path / "a.pt")
-    opened = open_checkpoint(tmp_path / "a.pt")
-    assert opened.specs == (TensorSpec("temperature", (), "float32"),)
-    assert inspect_checkpoint(opened).totals.parameters == 1
+    result = run(InspectConfig(checkpoint=str(tmp_path / "a.pt"))).result
+    assert result.layers[0].tensors[0].shape == ()
+    assert result.totals.parameters == 1
+
+
+def test_an_architecture_without_a_file() -> None:
+    result = run(InspectConfig(checkpoint="squeezenet1_1@random")).result
+    assert (result.format, result.file_bytes, result.provenance) == ("random initialisation", None, None)
+    assert result.architecture is not None
+    assert (result.architecture.name, result.totals.parameters) == ("squeezenet1_1", 1_235_496)
 
 
 def test_missing_file() -> None:

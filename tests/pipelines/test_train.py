@@ -259,7 +259,7 @@ def test_only_weights_decay() -> None:
     before = {name: parameter.clone() for name, parameter in module.named_parameters()}
     optimizer = make_optimizer(module, full(module), weight_decay=0.5)
     for group in optimizer.param_groups:
-        group["lr"] = 0.1
+        group["lr"] = 0.1 * group["rate"]
     for parameter in module.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()

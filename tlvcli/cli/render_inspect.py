@@ -33,7 +33,8 @@ def render(report: Report[InspectResult], verbose: bool) -> None:
 
 def _facts(report: Report[InspectResult]) -> Iterator[tuple[str, str]]:
     result, totals = report.result, report.result.totals
-    yield "file", f"{report.inputs[0].path}, {result.format}, {size(result.file_bytes)}"
+    bytes_on_disk = f", {size(result.file_bytes)}" if result.file_bytes is not None else ""
+    yield "checkpoint", f"{report.inputs[0].path}, {result.format}{bytes_on_disk}"
     if result.architecture:
         yield "architecture", f"{result.architecture.name}, {result.architecture.num_classes} classes"
     if result.key or result.prefix:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -147,19 +148,7 @@ def _load(
     workers: int,
     device: torch.device,
 ) -> Generator[Batch, None, None]:
-    # One loader for all passes: workers start once, and fetch ahead across the end of an epoch.
-    from torch.utils.data import DataLoader
-
-    loader: Any = DataLoader(
-        samples,  # type: ignore[arg-type]
-        batch_sampler=keys,
-        num_workers=workers,
-        collate_fn=_collate,
-        pin_memory=device.type == "cuda",
-        # DataLoader draws a seed for its workers, which must not come from the global generator.
-        generator=make_generator(0, "workers"),
-    )
-    loaded = iter(loader)
+    loaded = _start_loading(samples, keys, workers, pin_memory=device.type == "cuda")
     while True:
         try:
             batch = next(loaded)
@@ -177,6 +166,25 @@ def _load(
             raise TlvError(batch.error_id, batch.message, batch.hint)
         images, labels = (part.to(device, non_blocking=True) for part in batch)
         yield Batch(normalise(images, preprocessing), labels)
+
+
+def _start_loading(samples: _Samples, keys: Iterator[list[_Key]], workers: int, *, pin_memory: bool) -> Iterator[Any]:
+    # One loader for all passes: workers start once, and fetch ahead across the end of an epoch.
+    from torch.utils.data import DataLoader
+
+    with warnings.catch_warnings():
+        # The user may ask for more workers than cores: where a disk is slow, they pay.
+        warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
+        loader: Any = DataLoader(
+            samples,  # type: ignore[arg-type]
+            batch_sampler=keys,
+            num_workers=workers,
+            collate_fn=_collate,
+            pin_memory=pin_memory,
+            # DataLoader draws a seed for its workers, which must not come from the global generator.
+            generator=make_generator(0, "workers"),
+        )
+        return iter(loader)
 
 
 def _collate(samples: Sequence[tuple[Tensor, int] | _Unreadable]) -> tuple[Tensor, Tensor] | _Unreadable:

@@ -61,7 +61,7 @@ class EpochResult(ReportPart):
     train_loss: float = Field(description="mean over the augmented images, in nats")
     val_loss: float = Field(description="mean cross-entropy in nats")
     val_top1: float
-    lr: float = Field(description="learning rate of the last step")
+    lr: float = Field(description="learning rate of the last step, without the head's factor")
     seconds: float = Field(description="wall time of training and validation")
     images_per_second: float = Field(description="of training, with reading and augmenting")
 

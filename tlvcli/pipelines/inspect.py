@@ -24,8 +24,9 @@ SCHEMA = "tlv.inspect/1"
 class InspectConfig(Config):
     """Settings of `tlv inspect`."""
 
-    checkpoint: str = Field(description="checkpoint file of any format")
+    checkpoint: str = Field(description="checkpoint file of any format, ARCH@WEIGHTS or ARCH@random")
     key: str | None = Field(None, description="which part of a nested checkpoint, as in model_ema")
+    offline: bool = Field(False, description="never touch the network")
 
 
 class InspectedTensor(ReportPart):
@@ -66,8 +67,8 @@ class InspectTotals(ReportPart):
 class InspectResult(ReportPart):
     """The content of one checkpoint."""
 
-    format: str = Field(description="safetensors, pytorch-zip or pytorch-legacy")
-    file_bytes: int
+    format: str = Field(description="safetensors, pytorch-zip, pytorch-legacy, or random initialisation")
+    file_bytes: int | None = Field(description="null where there is no file")
     architecture: Architecture | None = Field(description="null where the file does not name it")
     key: str | None = Field(description="the part of a nested file that was taken; null: the top level")
     prefix: str = Field(description="what wrapped modules had put before every name; not in the names here")
@@ -80,18 +81,18 @@ class InspectResult(ReportPart):
 
 
 def run(config: InspectConfig) -> Report[InspectResult]:
-    """Describe a checkpoint file; of safetensors only the header is read, and torch is not imported."""
+    """Describe a checkpoint; of a safetensors file only the header is read, and torch is not imported."""
     watch = Stopwatch()
-    checkpoint = open_checkpoint(Path(config.checkpoint), key=config.key)
-    result = inspect_checkpoint(checkpoint)
+    architecture, file, specs = _open(config)
+    result = _describe_checkpoint(architecture, file, specs)
     source = InputInfo(
         role="checkpoint",
-        path=config.checkpoint,
-        format=checkpoint.format,
-        key=checkpoint.key,
+        path=str(file.path) if file else config.checkpoint,
+        format=result.format,
+        key=result.key,
         tensors=result.totals.tensors,
         parameters=result.totals.parameters,
-        order=checkpoint.order,
+        order=file.order if file else "architecture",
     )
     return Report[InspectResult](
         schema_id=SCHEMA,
@@ -105,30 +106,47 @@ def run(config: InspectConfig) -> Report[InspectResult]:
     )
 
 
-def inspect_checkpoint(checkpoint: Checkpoint) -> InspectResult:
-    """Return the content of an open checkpoint, from names, shapes and dtypes alone."""
-    layers = _group_by_layer(checkpoint.specs)
-    provenance = checkpoint.provenance
+def _open(config: InspectConfig) -> tuple[Architecture | None, Checkpoint | None, Sequence[TensorSpec]]:
+    path = Path(config.checkpoint)
+    if "@" not in path.name or path.exists():
+        file = open_checkpoint(path, key=config.key)
+        return (file.provenance.architecture if file.provenance else None), file, file.specs
+    # Only here, since it builds the architecture, and so takes the seconds that torch takes to import.
+    from tlvcli.pipelines.checkpoints import open_reference
+
+    opened = open_reference(
+        config.checkpoint, role="checkpoint", key=config.key, arch=None, offline=config.offline, seed=0
+    )
+    return opened.architecture, opened.file, opened.tensors.specs
+
+
+def _describe_checkpoint(
+    architecture: Architecture | None, file: Checkpoint | None, specs: Sequence[TensorSpec]
+) -> InspectResult:
+    """Return the content of a checkpoint, from names, shapes and dtypes alone."""
+    layers = _group_by_layer(specs)
+    provenance = file.provenance if file else None
+    metadata = dict(sorted(file.metadata.items())) if file else {}
+    if provenance:
+        metadata.pop("tlv")
     return InspectResult(
-        format=checkpoint.format,
-        file_bytes=checkpoint.num_bytes,
-        architecture=provenance.architecture if provenance else None,
-        key=checkpoint.key,
-        prefix=checkpoint.prefix,
-        alternatives=sorted(checkpoint.alternatives),
-        ignored=sorted(checkpoint.ignored),
+        format=file.format if file else "random initialisation",
+        file_bytes=file.num_bytes if file else None,
+        architecture=architecture,
+        key=file.key if file else None,
+        prefix=file.prefix if file else "",
+        alternatives=sorted(file.alternatives) if file else [],
+        ignored=sorted(file.ignored) if file else [],
         totals=InspectTotals(
             layers=len(layers),
-            tensors=len(checkpoint.specs),
+            tensors=len(specs),
             parameters=sum(layer.parameters for layer in layers),
             buffers=sum(layer.buffers for layer in layers),
             bytes=sum(layer.bytes for layer in layers),
-            dtypes=dict(sorted(Counter(spec.dtype for spec in checkpoint.specs).items())),
+            dtypes=dict(sorted(Counter(spec.dtype for spec in specs).items())),
         ),
         layers=layers,
-        metadata={
-            name: text for name, text in sorted(checkpoint.metadata.items()) if name != "tlv" or provenance is None
-        },
+        metadata=metadata,
         provenance=provenance,
     )
 

@@ -18,6 +18,7 @@ from tlvcli.data.reference import parse_data_reference
 from tlvcli.io.reports import write_report
 from tlvcli.methods.finetuning.full import full
 from tlvcli.methods.finetuning.plan import FinetunePlan
+from tlvcli.models.head import head_tensors
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint, load_module, open_reference
 from tlvcli.pipelines.epochs import has_batch_norm
 from tlvcli.pipelines.fit import EpochResult, Fitted, TrainingJob, fit
@@ -39,8 +40,9 @@ class TrainConfig(Config):
     data: str = Field(description="image folder, NAME:ROOT or digits, with @train or @train:N for a sample")
     out: str = Field(description="folder of the run: best and last checkpoint, metrics.jsonl, report.json")
     epochs: int = Field(10, ge=1, description="passes over the training images")
-    batch_size: int = Field(64, ge=1, description="images per step")
-    lr: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
+    batch_size: int = Field(32, ge=1, description="images per step")
+    lr: float = Field(3e-4, gt=0, description="peak learning rate of AdamW")
+    head_rate: float = Field(10.0, gt=0, description="times lr: the rate of a freshly initialised head")
     weight_decay: float = Field(0.05, ge=0, description="decay of AdamW, none on biases and normalisation")
     warmup_epochs: float = Field(0.5, ge=0, description="epochs, or a part of one, in which the rate rises")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target given to all classes")
@@ -141,7 +143,9 @@ def _prepare(
     warnings = [*opened.warnings, *data.train.warnings, *data.val.warnings]
     if not replaced and opened.class_names not in (None, class_names):
         warnings.append("the head was trained for other classes; their number is the same, so it was kept")
-    plan = full(module)
+    # A new head has everything to learn; at its rate, the layers below would forget what they know.
+    fresh = head_tensors(opened.architecture) if replaced and opened.architecture else frozenset[str]()
+    plan = full(module, fresh=fresh, fresh_rate=config.head_rate)
     drop_single = has_batch_norm(module)
     warnings += _check_batches(config, len(data.train), drop_single=drop_single)
     job = TrainingJob(

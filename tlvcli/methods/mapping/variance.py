@@ -90,12 +90,11 @@ def _choose_channels(
     source: Tensor, target: Tensor, dim: int, options: VarianceOptions, generator: Generator
 ) -> Tensor:
     """Return the index map of output channels (`dim` 0) or input channels (1), the same for the whole layer."""
-    others = tuple(other for other in range(4) if other != dim)
     index = _index_map(
         (1, source.shape[dim]),
         (1, target.shape[dim]),
-        lambda: _variance(source, others)[None],
-        lambda: _variance(target, others)[None],
+        lambda: _channel_variance(source, dim)[None],
+        lambda: _channel_variance(target, dim)[None],
         options,
         generator,
     )[0]
@@ -142,17 +141,22 @@ def _index_map(
     return index.scatter(1, slots, torch.arange(num_source).expand(rows, num_source))
 
 
-def _variance(weight: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """Return the population variance over `dims`, from two moments: torch's own `var` takes eight times as long."""
-    weight = weight.float()
-    return weight.square().mean(dim=dims) - weight.mean(dim=dims).square()
+def _channel_variance(weight: Tensor, dim: int) -> Tensor:
+    """Return the population variance of every output (`dim` 0) or input (1) channel, from two moments.
+
+    Summed in memory order, which takes a tenth of the time of torch's own `var`.
+    """
+    first, second = weight.float(), weight.float().square()
+    if dim == 1:
+        first, second = first.mean(0), second.mean(0)  # [in, kh, kw]
+    return second.flatten(1).mean(1) - first.flatten(1).mean(1).square()
 
 
 def _spread(filters: Tensor) -> Tensor:
     """Return the variance of every kernel [out, in]; a 1x1 kernel has none, its square ranks it instead."""
-    if filters.shape[2:].numel() == 1:
-        return filters.float().square().flatten(1)
-    return _variance(filters, (2, 3))
+    kernels = filters.float().flatten(2)
+    second = kernels.square().mean(2)
+    return second if kernels.shape[2] == 1 else second - kernels.mean(2).square()
 
 
 def _share(index: Tensor) -> float:
