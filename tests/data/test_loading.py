@@ -141,9 +141,15 @@ def test_closing_early_ends_the_workers(digits: ImageDataset) -> None:
     assert set(multiprocessing.active_children()) <= before
 
 
-def test_workers_by_the_data(tmp_path: Path, write_classes: WriteClasses, digits: ImageDataset) -> None:
+def test_workers_by_data_and_cores(
+    tmp_path: Path, write_classes: WriteClasses, digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_classes(tmp_path, {"ant": 1, "bee": 1})
     files = open_dataset(parse_data_reference(str(tmp_path)), "all")
-    assert choose_workers(digits, None) == 0
-    assert choose_workers(digits, 3) == 3
-    assert 1 <= choose_workers(files, None) <= 8
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(6), raising=False)
+    assert choose_workers(digits, None, torch.device("cuda")) == 0
+    assert choose_workers(digits, 3, CPU) == 3
+    assert choose_workers(files, None, torch.device("cuda")) == 6
+    assert choose_workers(files, None, CPU) == 1
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(2), raising=False)
+    assert choose_workers(files, None, CPU) == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ def evaluate(
     context: typer.Context,
     checkpoint: o.Checkpoint = None,
     data: o.Data = None,
-    batch_size: o.BatchSize = None,
+    batch_size: Annotated[int | None, typer.Option(show_default="64", help="Images per forward pass.")] = None,
     image_size: o.ImageSize = None,
     arch: o.Arch = None,
     key: o.Key = None,
@@ -21,7 +21,7 @@ def evaluate(
     data_seed: o.DataSeed = None,
     seed: o.Seed = None,
     device: o.Device = None,
-    precision: o.EvalPrecision = None,
+    precision: o.ExactPrecision = None,
     workers: o.Workers = None,
     offline: o.Offline = None,
     report: o.ReportFile = None,

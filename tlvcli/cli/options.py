@@ -50,7 +50,6 @@ Key = Annotated[
 ]
 DataSeed = Annotated[int | None, typer.Option(show_default="0", help="Draws samples and held-out images.")]
 Download = Annotated[bool | None, typer.Option("--download", help="Fetch a torchvision data set that is missing.")]
-BatchSize = Annotated[int | None, typer.Option(show_default="64", help="Images per step.")]
 ImageSize = Annotated[
     int | None,
     typer.Option(show_default="the checkpoint's, else the data's", help="Height and width in pixels."),
@@ -65,7 +64,7 @@ Precision = Annotated[
     str | None,
     typer.Option(show_default="auto", rich_help_panel=RUN_PANEL, help="auto, fp32, bf16 or fp16."),
 ]
-EvalPrecision = Annotated[
+ExactPrecision = Annotated[
     str | None,
     typer.Option(show_default="fp32", rich_help_panel=RUN_PANEL, help="auto, fp32, bf16 or fp16."),
 ]

@@ -15,8 +15,10 @@ def train(
     data: o.Data = None,
     out: Annotated[str | None, typer.Option(metavar="RUN_DIR", help="Folder that the run writes.")] = None,
     epochs: Annotated[int | None, typer.Option(show_default="10", help="Passes over the training images.")] = None,
-    lr: Annotated[float | None, typer.Option(show_default="0.001", help="Peak learning rate of AdamW.")] = None,
-    batch_size: o.BatchSize = None,
+    lr: Annotated[
+        float | None, typer.Option(show_default="0.0003", help="Peak learning rate; a fresh head learns faster.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(show_default="32", help="Images per step.")] = None,
     image_size: o.ImageSize = None,
     arch: o.Arch = None,
     key: o.Key = None,

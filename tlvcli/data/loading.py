@@ -119,15 +119,18 @@ def num_batches(num_images: int, batch_size: int, *, drop_single: bool = False) 
     return whole + (rest > drop_single)
 
 
-def choose_workers(dataset: ImageDataset, workers: int | None) -> int:
-    """Return the number asked for, else none for few images in memory, else a worker per core up to 8."""
+def choose_workers(dataset: ImageDataset, workers: int | None, device: torch.device) -> int:
+    """Return the number asked for, else none for few images in memory, else up to 8 by the cores.
+
+    Beside a GPU that is a worker per core; on the CPU the network keeps three cores of four to itself.
+    """
     if workers is not None:
         return workers
     if dataset.in_memory and len(dataset) <= _FEW_IMAGES:
         return 0
     # Containers and schedulers often grant fewer cores than the machine has.
-    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(granted or 1, _MOST_WORKERS)
+    granted = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) or 1
+    return min(granted // 4 if device.type == "cpu" else granted, _MOST_WORKERS)
 
 
 def _shuffled(num_images: int, seed: int, epoch: int) -> list[int]:

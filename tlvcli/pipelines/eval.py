@@ -38,7 +38,9 @@ class EvalConfig(Config):
     data: str = Field(description="image folder, NAME:ROOT or digits, with @SPLIT or @SPLIT:N; default split: test")
     batch_size: int = Field(64, ge=1, description="images per forward pass; changes the speed only")
     image_size: int | None = Field(None, ge=8, description="input side in pixels; default: the checkpoint's")
-    workers: int | None = Field(None, ge=0, description="processes that read images; default: by the data, up to 8")
+    workers: int | None = Field(
+        None, ge=0, description="processes that read images; default: by data and cores, up to 8"
+    )
     precision: PrecisionName = Field("fp32", description="auto, fp32, bf16 or fp16; fp32 measures the same anywhere")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     arch: str | None = Field(None, description="architecture of a checkpoint that does not name its own")
@@ -101,7 +103,7 @@ def run(config: EvalConfig, *, progress: Progress | None = None) -> Report[EvalR
         dataset,
         preprocessing,
         batch_size=config.batch_size,
-        workers=choose_workers(dataset, config.workers),
+        workers=choose_workers(dataset, config.workers, device),
         device=device,
     )
     with closing(batches):

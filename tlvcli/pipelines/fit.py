@@ -95,7 +95,7 @@ def fit(job: TrainingJob, folder: RunFolder, progress: Progress) -> Fitted:
         batch_size=job.batch_size,
         epochs=job.epochs,
         seed=job.seed,
-        workers=choose_workers(train, job.workers),
+        workers=choose_workers(train, job.workers, job.device),
         device=job.device,
         drop_single=job.drop_single,
     )
@@ -103,7 +103,7 @@ def fit(job: TrainingJob, folder: RunFolder, progress: Progress) -> Fitted:
         val,
         job.preprocessing,
         batch_size=job.batch_size,
-        workers=choose_workers(val, job.workers),
+        workers=choose_workers(val, job.workers, job.device),
         device=job.device,
         passes=job.epochs,
     )

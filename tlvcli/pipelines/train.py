@@ -47,7 +47,9 @@ class TrainConfig(Config):
     warmup_epochs: float = Field(0.5, ge=0, description="epochs, or a part of one, in which the rate rises")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target given to all classes")
     image_size: int | None = Field(None, ge=8, description="input side in pixels; default: the checkpoint's")
-    workers: int | None = Field(None, ge=0, description="processes that read images; default: by the data, up to 8")
+    workers: int | None = Field(
+        None, ge=0, description="processes that read images; default: by data and cores, up to 8"
+    )
     precision: PrecisionName = Field("auto", description="auto (half where hardware has it), fp32, bf16 or fp16")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     arch: str | None = Field(None, description="architecture of a checkpoint that does not name its own")

@@ -1,0 +1,62 @@
+"""The flag list is frozen: a new flag, or another default, is a decision, and this file records it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import typer
+
+from tlvcli.cli.app import app
+from tlvcli.cli.options import complete_architecture
+from tlvcli.pipelines.eval import EvalConfig
+from tlvcli.pipelines.inspect import InspectConfig
+from tlvcli.pipelines.train import TrainConfig
+from tlvcli.pipelines.transfer import TransferConfig
+
+SPEAKING = {"json", "quiet", "verbose", "debug", "config", "set"}
+DATA = {"data", "image_size", "arch", "key", "download", "data_seed", "device", "precision", "workers"}
+FLAGS = {
+    "inspect": {"checkpoint", "key", "offline", "report", "force"},
+    "transfer": {
+        *("source", "target_arch", "out", "method", "num_classes", "in_chans", "target_checkpoint", "dtype", "key"),
+        *("dry_run", "seed", "offline", "force", "report"),
+    },
+    "train": {"checkpoint", "out", "epochs", "lr", "batch_size", "seed", "offline", "report", "force", *DATA},
+    "eval": {"checkpoint", "batch_size", "seed", "offline", "report", "force", *DATA},
+}
+CONFIGS = {"inspect": InspectConfig, "transfer": TransferConfig, "train": TrainConfig, "eval": EvalConfig}
+
+
+def _parameters(command: str) -> dict[str, Any]:
+    group: Any = typer.main.get_command(app)
+    return {parameter.name: parameter for parameter in group.commands[command].params if parameter.name != "help"}
+
+
+def test_the_commands() -> None:
+    group: Any = typer.main.get_command(app)
+    assert list(group.commands) == ["inspect", "transfer", "train", "eval"]
+
+
+@pytest.mark.parametrize("command", list(FLAGS))
+def test_the_flags(command: str) -> None:
+    assert set(_parameters(command)) == FLAGS[command] | SPEAKING
+
+
+@pytest.mark.parametrize("command", list(FLAGS))
+def test_every_flag_has_a_key_and_shows_its_default(command: str) -> None:
+    fields = CONFIGS[command].model_fields
+    for name, parameter in _parameters(command).items():
+        if name in SPEAKING or (name in ("report", "force") and name not in fields):
+            continue  # how the command speaks, or where the command line puts a copy of the report
+        assert name in fields, name
+        shown, default = parameter.show_default, fields[name].default
+        if isinstance(default, (int, float, str)) and not isinstance(default, bool):
+            assert shown == str(default), name
+        if isinstance(shown, str) and shown.replace(".", "").isdecimal():
+            assert float(shown) == default, name
+
+
+def test_architectures_are_completed_without_torch() -> None:
+    assert complete_architecture("resnet1") == ["resnet101", "resnet152", "resnet18"]
+    assert complete_architecture("vgg16") == ["vgg16", "vgg16_bn"]
