@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 
@@ -34,27 +34,27 @@ def medians(functions: Mapping[str, Callable[[], object]], *, rounds: int = 5) -
 
 def processes(commands: Mapping[str, Sequence[str]], *, rounds: int = 7) -> dict[str, Process]:
     """Return time and peak memory of each Python command line, run in turns after one round to warm up."""
-    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
-    for number in range(rounds + 1):
-        for name, arguments in commands.items():
-            measured = _run([sys.executable, *arguments])
-            if number:
-                runs[name].append(measured)
-    return {
-        name: Process(statistics.median(run[0] for run in values), max(run[1] for run in values))
-        for name, values in runs.items()
-    }
+    seconds = medians({name: partial(_run, arguments) for name, arguments in commands.items()}, rounds=rounds)
+    return {name: Process(seconds[name], _peak_mb(arguments)) for name, arguments in commands.items()}
 
 
-def _run(command: Sequence[str]) -> tuple[float, float]:
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return seconds, usage.ru_maxrss / 1000
+def _run(arguments: Sequence[str]) -> None:
+    subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+
+
+def _peak_mb(arguments: Sequence[str]) -> float:
+    """Run once more with its memory watched from within: what a fork inherits from us does not count."""
+    program = (
+        "import atexit, re, runpy, sys\n"
+        "status = lambda: open('/proc/self/status').read()\n"
+        "atexit.register(lambda: sys.stderr.write('peak ' + re.search(r'VmHWM:\\s*(\\d+)', status())[1] + '\\n'))\n"
+        "sys.argv = sys.argv[1:]\n"
+        "if sys.argv[0] == '-c': exec(sys.argv[1])\n"
+        "else: sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)\n"
+    )
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
+    return int(done.stderr.rpartition("peak ")[2]) * 1024 / 1e6
 
 
 def show(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

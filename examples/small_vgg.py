@@ -9,7 +9,9 @@ def make(num_classes: int, in_chans: int = 3) -> nn.Module:
     width_in = in_chans
     for width in (64, 128, 256, 512):
         for _ in range(2):
-            layers += [nn.Conv2d(width_in, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            convolution = nn.Conv2d(width_in, width, 3, padding=1, bias=False)
+            nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's VGGs
+            layers += [convolution, nn.BatchNorm2d(width), nn.ReLU()]
             width_in = width
         layers.append(nn.MaxPool2d(2))
     head = nn.Linear(width_in, width_in), nn.ReLU(), nn.Linear(width_in, num_classes)

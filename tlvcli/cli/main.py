@@ -50,6 +50,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
+    # Looking for pydantic plugins among all that is installed takes longer than our own imports.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     import typer
 
     from tlvcli.cli.app import app

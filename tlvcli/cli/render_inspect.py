@@ -17,12 +17,15 @@ def render(report: Report[InspectResult], verbose: bool) -> None:
         "tensor", "shape", "dtype", "parameters", "bytes", right=("parameters", "bytes"), fold=("tensor",)
     )
     for layer in result.layers:
-        elements = count(layer.parameters + layer.buffers)
-        table.add_row(f"[bold]{safe(layer.name) or '(top level)'}[/]", "", "", elements, size(layer.bytes))
+        indent = ""
+        if len(layer.tensors) > 1:
+            elements = count(layer.parameters + layer.buffers)
+            table.add_row(f"[bold]{safe(layer.name) or '(top level)'}[/]", "", "", elements, size(layer.bytes))
+            indent = "  "
         for tensor in layer.tensors:
-            own_name = tensor.name.removeprefix(f"{layer.name}.")
+            name = tensor.name.removeprefix(f"{layer.name}.") if indent else tensor.name
             elements = count(tensor.parameters) if tensor.parameters else f"[dim]{count(tensor.buffers)}[/]"
-            table.add_row(f"  {safe(own_name)}", shape(tensor.shape), tensor.dtype, elements, size(tensor.bytes))
+            table.add_row(indent + safe(name), shape(tensor.shape), tensor.dtype, elements, size(tensor.bytes))
     console.print(table, "")
     for label, text in _facts(report):
         console.print(f"[bold]{label:<12}[/] {safe(text)}", soft_wrap=True)

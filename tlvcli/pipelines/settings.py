@@ -6,12 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel
 
 from tlvcli.core.config import parse_config
 from tlvcli.core.errors import TlvError
-from tlvcli.io.config_files import read_settings
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -29,7 +27,11 @@ def resolve_config(
     Raises:
         TlvError: `config-unreadable` or `config-invalid`, naming every fault at once.
     """
-    settings = read_settings(config_path) if config_path else {}
+    settings: dict[str, Any] = {}
+    if config_path:
+        from tlvcli.io.config_files import read_settings
+
+        settings = read_settings(config_path)
     settings.update({key: value for key, value in flags.items() if value is not None})
     for assignment in assignments:
         _assign(settings, assignment)
@@ -44,6 +46,8 @@ def _assign(settings: dict[str, Any], assignment: str) -> None:
             f"--set {assignment} has no value",
             "write --set key=value, as in mapping.keep=random",
         )
+    import yaml
+
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
