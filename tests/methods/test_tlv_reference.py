@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from typing import Any
 
@@ -127,7 +128,8 @@ WHOLE_MODELS = [
 
 
 def _filled(name: str, start: float, num_classes: int) -> torch.nn.Module:
-    module = build_skeleton(Architecture(name=name, num_classes=num_classes)).to_empty(device="cpu")
+    skeleton = build_skeleton(Architecture(name=name, num_classes=num_classes))
+    module = copy.deepcopy(skeleton).to_empty(device="cpu")
     fill(module, start)
     return module.eval()
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from tlvcli.core.errors import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def results() -> Console:
@@ -31,6 +35,8 @@ def warn(text: str) -> None:
 
 def plain_table(*columns: str, right: tuple[str, ...] = (), fold: tuple[str, ...] = ()) -> Table:
     """Return a table without borders; `right` columns are numbers, `fold` columns may break over lines."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(

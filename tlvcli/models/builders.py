@@ -6,6 +6,7 @@ import importlib
 import runpy
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,12 @@ def build(architecture: Architecture, *, seed: int) -> nn.Module:
     return module.float()
 
 
+@lru_cache(maxsize=16)
 def build_skeleton(architecture: Architecture) -> nn.Module:
-    """Build the module without memory for its weights: names, shapes and kinds, no random numbers."""
+    """Build the module without memory for its weights: names, shapes and kinds, no random numbers.
+
+    The same object is given again for the same architecture: read it, do not write into it.
+    """
     import torch
     from torch.overrides import TorchFunctionMode
 
