@@ -64,9 +64,25 @@ def _kernels(row: PlanRow, plan: TransferPlan, source: TensorSource, own: Tensor
         return _kernels_one_by_one(row, plan, weight, own.float(), kernels)
     assert outputs is not None
     assert inputs is not None
-    chosen = weight.index_select(0, outputs.clamp_min(0)).index_select(1, inputs.clamp_min(0)).float()
-    fed = ((outputs >= 0)[:, None] & (inputs >= 0))[:, :, None, None]
-    return _resize(chosen, own, row).where(fed, own.float())
+    rows, columns = (outputs >= 0).nonzero().flatten(), (inputs >= 0).nonzero().flatten()
+    chosen = weight.index_select(0, outputs[rows]).index_select(1, inputs[columns])
+    chosen = _pool(chosen.float(), own.shape[2:], row)
+    # Pasted into one copy of the target's own: beside it only the chosen kernels lie in memory.
+    value = own.float().clone()
+    top, left = ((want - have) // 2 for want, have in zip(own.shape[2:], chosen.shape[2:], strict=True))
+    place = (..., slice(top, top + chosen.shape[2]), slice(left, left + chosen.shape[3]))
+    is_whole = len(rows) == len(outputs) and len(columns) == len(inputs)
+    if chosen.shape[2:] != own.shape[2:] and row.parameters["pad"] == "zero":
+        if is_whole:
+            value.zero_()
+        else:
+            value[rows[:, None], columns] = 0.0
+    if is_whole:
+        value[place] = chosen
+    else:
+        channels = (rows[:, None], columns)
+        value[channels + place[1:]] = chosen
+    return value
 
 
 def _kernels_one_by_one(row: PlanRow, plan: TransferPlan, weight: Tensor, own: Tensor, kernels: Tensor) -> Tensor:
@@ -74,7 +90,12 @@ def _kernels_one_by_one(row: PlanRow, plan: TransferPlan, weight: Tensor, own: T
     num_source = weight.shape[0] * weight.shape[1]
     flat, flat_own = kernels.flatten(), own.flatten(0, 1)
     chosen = weight.flatten(0, 1).index_select(0, flat.clamp(0, num_source - 1)).float()  # [out * in, kh, kw]
-    value = _resize(chosen.view(*own.shape[:2], *weight.shape[2:]), own, row).flatten(0, 1)
+    pooled = _pool(chosen.view(*own.shape[:2], *weight.shape[2:]), own.shape[2:], row)
+    value = F.pad(pooled, _margins(pooled.shape[2:], own.shape[2:]))
+    if row.parameters["pad"] == "init":
+        inside = F.pad(torch.ones(pooled.shape[2:], dtype=torch.bool), _margins(pooled.shape[2:], own.shape[2:]))
+        value = value.where(inside, own)
+    value = value.flatten(0, 1)
     state = plan.array(row, "noise")
     if state is not None:
         noise = _draw_noise(row, state, own.shape[0] * weight.shape[1], own.shape[2:])
@@ -93,22 +114,19 @@ def _draw_noise(row: PlanRow, state: Tensor, num_kernels: int, size: torch.Size)
     return noise.normal_(0.0, float(row.parameters["noise_std"]), generator=generator)
 
 
-def _resize(kernels: Tensor, own: Tensor, row: PlanRow) -> Tensor:
-    """Pool dimensions that shrink (window a - b + 1, stride 1), then pad those that grow, centred."""
-    size, want = kernels.shape[2:], own.shape[2:]
-    window = [max(1, have - wanted + 1) for have, wanted in zip(size, want, strict=True)]
-    if window != [1, 1]:
-        pool: Callable[..., Tensor] = F.avg_pool2d if row.parameters["pool"] == "avg" else F.max_pool2d
-        kernels = pool(kernels, kernel_size=window, stride=1)
-    gaps = [wanted - have for have, wanted in zip(kernels.shape[2:], want, strict=True)]
-    if not any(gaps):
+def _pool(kernels: Tensor, want: torch.Size, row: PlanRow) -> Tensor:
+    """Pool every dimension that is larger than wanted: window have - want + 1, stride 1."""
+    window = [max(1, have - wanted + 1) for have, wanted in zip(kernels.shape[2:], want, strict=True)]
+    if window == [1, 1]:
         return kernels
-    top, left = (gap // 2 for gap in gaps)
-    if row.parameters["pad"] == "zero":
-        return F.pad(kernels, [left, gaps[1] - left, top, gaps[0] - top])
-    value = own.float().clone()
-    value[:, :, top : top + kernels.shape[2], left : left + kernels.shape[3]] = kernels
-    return value
+    pool: Callable[..., Tensor] = F.avg_pool2d if row.parameters["pool"] == "avg" else F.max_pool2d
+    return pool(kernels, kernel_size=window, stride=1)
+
+
+def _margins(size: torch.Size, want: torch.Size) -> list[int]:
+    """Return left, right, top and bottom of a centred kernel; an odd row or column goes to the end."""
+    (gap_y, gap_x) = (wanted - have for have, wanted in zip(size, want, strict=True))
+    return [gap_x // 2, gap_x - gap_x // 2, gap_y // 2, gap_y - gap_y // 2]
 
 
 def _read(row: PlanRow, source: TensorSource) -> Tensor:
