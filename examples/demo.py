@@ -58,7 +58,7 @@ def main() -> None:
     print("\nwritten:")
     for path in sorted(RUN.rglob("*")):
         if path.is_file():
-            print(f"  {path}  {path.stat().st_size / 1e6:.1f} MB")
+            print(f"  {path.stat().st_size / 1e3:>10,.1f} kB  {path}")
 
 
 main()
