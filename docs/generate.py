@@ -38,12 +38,20 @@ def generated_texts() -> dict[str, str]:
     """Return the text of every generated file but the architecture index, by path below the repository."""
     texts = {"docs/cli.md": _command_reference(), "docs/config.md": _configuration()}
     for module, _, result in COMMANDS.values():
-        schema = Report[result].model_json_schema(by_alias=True)  # type: ignore[valid-type]
+        schema = _without_defaults(Report[result].model_json_schema(by_alias=True))  # type: ignore[valid-type]
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
         schema["title"] = module.SCHEMA
         name = module.SCHEMA.replace("/", ".")
         texts[f"docs/schemas/{name}.json"] = json.dumps(schema, indent=1, sort_keys=True) + "\n"
     return texts
+
+
+def _without_defaults(schema: Any) -> Any:
+    """Drop `additionalProperties: true`, which JSON Schema means anyway and only later pydantics write."""
+    if isinstance(schema, dict):
+        kept = {key: value for key, value in schema.items() if (key, value) != ("additionalProperties", True)}
+        return {key: _without_defaults(value) for key, value in kept.items()}
+    return [_without_defaults(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _command_reference() -> str:
