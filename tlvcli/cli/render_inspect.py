@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from rich.console import Console
-
-from tlvcli.cli.console import count, results, safe, shape, size
-from tlvcli.core.errors import printable
+from tlvcli.cli.console import count, results, safe, shape, size, write_columns
 from tlvcli.core.provenance import MadeBy
 from tlvcli.core.report import Report
 from tlvcli.pipelines.inspect import InspectResult
@@ -16,8 +13,9 @@ from tlvcli.pipelines.inspect import InspectResult
 def render(report: Report[InspectResult], verbose: bool) -> None:
     """Draw the report; `verbose` adds the metadata that is not ours."""
     console, result = results(), report.result
-    # Not a rich table: a large model has thousands of rows, and rich takes a millisecond for each.
-    console.file.write("\n".join(_align(list(_rows(result)), console)) + "\n\n")
+    rows = list(_rows(result))
+    layers = [number for number, row in enumerate(rows) if row[2] in ("dtype", "")]
+    write_columns(console, rows, right=(3, 4), cut=0, bold=layers)
     for label, text in _facts(report):
         console.print(f"[bold]{label:<12}[/] {safe(text)}", soft_wrap=True)
     if verbose:
@@ -39,23 +37,6 @@ def _rows(result: InspectResult) -> Iterator[_Row]:
             name = indent + tensor.name.removeprefix(f"{layer.name}.") if indent else tensor.name
             elements = count(tensor.parameters or tensor.buffers)
             yield name, shape(tensor.shape), tensor.dtype, elements, size(tensor.bytes)
-
-
-def _align(rows: Sequence[_Row], console: Console) -> Iterator[str]:
-    """Pad columns, numbers to the right; on a terminal long names are cut in the middle and layers stand out."""
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    if console.is_terminal:
-        widths[0] = max(20, min(widths[0], console.width - sum(widths[1:]) - 8))
-    bold, plain = ("\x1b[1m", "\x1b[0m") if console.is_terminal and not console.no_color else ("", "")
-    for name, dimensions, dtype, elements, num_bytes in rows:
-        cut = printable(name)
-        if len(cut) > widths[0]:
-            cut = f"{cut[: widths[0] // 2]}…{cut[len(cut) - (widths[0] - 1) // 2 :]}"
-        line = (
-            f"{cut:<{widths[0]}}  {dimensions:<{widths[1]}}  {dtype:<{widths[2]}}"
-            f"  {elements:>{widths[3]}}  {num_bytes:>{widths[4]}}"
-        )
-        yield f"{bold}{line}{plain}" if bold and dtype in ("", "dtype") else line
 
 
 def _facts(report: Report[InspectResult]) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tlvcli.cli.console import count, plain_table, results, safe, shape
+from tlvcli.cli.console import count, plain_table, results, safe, write_columns
 from tlvcli.core.report import Report
 from tlvcli.pipelines.transfer import TransferResult
 
@@ -20,11 +20,11 @@ def render(report: Report[TransferResult], verbose: bool) -> None:
     """Draw the report; `verbose`, or a dry run, shows every row."""
     console, result = results(), report.result
     if verbose or report.config["dry_run"]:
-        rows = plain_table("tensor", "shape", "how", "taken", "from, why", right=("taken",), fold=("from, why",))
+        rows = [("tensor", "taken", "how", "from and why")]
         for row in result.rows:
             origin = f"{row.source}: {row.reason}" if row.source else row.reason
-            rows.add_row(row.tensor, shape(row.shape), row.operation, f"{row.transferred:.0%}", safe(origin))
-        console.print(rows, "")
+            rows.append((row.tensor, f"{row.transferred:.0%}", row.operation, origin))
+        write_columns(console, rows, right=(1,), cut=3, bold=(0,))
     parts = plain_table(
         "tensors", "parameters", "taken", "what became of them", right=("tensors", "parameters", "taken")
     )

@@ -1,0 +1,37 @@
+"""Columns that fit, and foreign text that cannot steer the terminal."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from tlvcli.cli.console import count, safe, shape, size, write_columns
+
+ROWS = [("name", "n", "why"), ("features.0.conv.long.weight", "7", "because it is so and no other way")]
+
+
+def _written(console: Console, cut: int) -> list[str]:
+    write_columns(console, ROWS, right=(1,), cut=cut, bold=(0,))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def test_a_pipe_gets_everything() -> None:
+    lines = _written(Console(file=io.StringIO(), width=30), 2)
+    assert lines[1] == "features.0.conv.long.weight  7  because it is so and no other way"
+
+
+def test_a_terminal_gets_what_fits() -> None:
+    lines = _written(Console(file=io.StringIO(), width=50, force_terminal=True), 2)
+    assert lines[0].startswith("\x1b[1mname")
+    assert lines[1] == "features.0.conv.long.weight  7  because it is so…"
+    names = _written(Console(file=io.StringIO(), width=60, force_terminal=True, no_color=True), 0)
+    assert names[1] == "features.0.…ong.weight  7  because it is so and no other way"
+    assert all(len(line) <= 60 for line in names)
+
+
+def test_numbers_and_foreign_text() -> None:
+    assert (count(11_689_512), size(999), size(46_800_000)) == ("11,689,512", "999 B", "46.8 MB")
+    assert (shape((64, 3, 7, 7)), shape(())) == ("64x3x7x7", "scalar")
+    assert safe("[red]\x1b[2J") == "\\[red]\ufffd[2J"
