@@ -163,6 +163,8 @@ def test_bad_input_leaves_nothing_behind(source: Path, tmp_path: Path) -> None:
     assert "interleaved" in _fails("config-invalid", source, out, mapping={"keep": "best"}).message
     _fails("checkpoint-missing", tmp_path / "absent.pt", out)
     _fails("checkpoint-missing", "resnet18", out)
+    assert "out.safetensors" in _fails("output-not-safetensors", source, tmp_path / "out.pt").hint
+    _fails("config-invalid", source, out, report=str(out))
     _fails("reference-undefined", f"{source}", out, method="tlv-reference", target_arch="inception_v3")
     out.write_bytes(b"precious")
     assert "--force" in _fails("output-exists", source, out).hint

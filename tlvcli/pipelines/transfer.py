@@ -129,6 +129,14 @@ def _refuse_outputs(config: TransferConfig, out: Path, report_path: Path) -> Non
                     f"{output} is also an input",
                     "name another output; --force does not allow it",
                 )
+    if out.suffix != ".safetensors":
+        raise TlvError(
+            "output-not-safetensors",
+            f"{out} does not end in .safetensors",
+            f"tlv writes nothing else; name it {out.with_suffix('.safetensors').name}",
+        )
+    if out.resolve() == report_path.resolve():
+        raise TlvError("config-invalid", f"{out} is named for checkpoint and report", "name two files")
     if not config.dry_run:
         refuse_existing(out, force=config.force)
     if not config.dry_run or config.report:
