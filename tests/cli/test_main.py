@@ -155,6 +155,18 @@ def test_a_reports_config_is_a_config_file(checkpoint: Path, tmp_path: Path) -> 
     assert json.loads(again.stdout)["outputs"] == report["outputs"]
 
 
+def test_a_report_in_the_way_is_refused_before_the_work(
+    capsys: pytest.CaptureFixture[str], checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "r.json").write_text("precious")
+    assert run(["inspect", str(checkpoint), "--report", str(tmp_path / "r.json")]) == 2
+    streams = capsys.readouterr()
+    assert (streams.out, "output-exists" in streams.err) == ("", True)
+    assert (tmp_path / "r.json").read_text() == "precious"
+    assert run(["inspect", str(checkpoint), "--report", str(tmp_path / "r.json"), "--force", "--quiet"]) == 0
+    assert json.loads((tmp_path / "r.json").read_text())["schema"] == "tlv.inspect/1"
+
+
 def test_our_bug_is_one_line_and_70(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, checkpoint: Path
 ) -> None:

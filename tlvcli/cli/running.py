@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,10 @@ def read_config(context: typer.Context, model: type[BaseModel], also_known: Iter
     from tlvcli.pipelines.settings import resolve_config
 
     given = context.params
+    if _copies_report(given, model.model_fields):
+        from tlvcli.io.atomic import refuse_existing
+
+        refuse_existing(Path(given["report"]), force=bool(given["force"]))  # before the work, not after it
     return resolve_config(
         model,
         config_path=Path(given["config"]) if given["config"] else None,
@@ -36,7 +40,7 @@ def show_report(context: typer.Context, report: Report[Any], render: Renderer) -
     from tlvcli.cli.console import warn
 
     given = context.params
-    if given.get("report") and "report" not in report.config:  # a command that writes no report of its own
+    if _copies_report(given, report.config):
         from tlvcli.io.reports import write_report
 
         write_report(report, Path(given["report"]), force=bool(given["force"]))
@@ -49,3 +53,8 @@ def show_report(context: typer.Context, report: Report[Any], render: Renderer) -
         render(report, given["verbose"])
     sys.stdout.flush()
     return 0
+
+
+def _copies_report(given: Mapping[str, Any], settings: Container[str]) -> bool:
+    """Return whether --report asks for a copy; a pipeline with a setting of that name writes it itself."""
+    return bool(given.get("report")) and "report" not in settings

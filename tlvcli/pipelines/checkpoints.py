@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from tlvcli.core.errors import TlvError
@@ -134,10 +135,17 @@ def _open_file(path: Path, reference: str, *, role: str, key: str | None, arch: 
 
 
 def _hash_in_background(path: Path) -> Future[str]:
-    # hashlib releases the interpreter lock, so hashing costs no time while the plan is made.
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sha256")
-    future = pool.submit(hash_file, path)
-    pool.shutdown(wait=False)
+    """Start hashing; hashlib releases the interpreter lock, so it costs no time while the plan is made."""
+    future: Future[str] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(hash_file(path))
+        except BaseException as error:
+            future.set_exception(error)
+
+    # A daemon, not a pool: after an error or an interrupt nobody waits for the rest of a large file.
+    Thread(target=work, name="sha256", daemon=True).start()
     return future
 
 
