@@ -50,9 +50,12 @@ class MadeBy(_Noun):
 
 
 class Provenance(_Noun):
-    """The metadata that every checkpoint written by tlv carries under the key `tlv`."""
+    """The metadata that every checkpoint written by tlv carries under the key `tlv`.
 
-    architecture: Architecture
+    `architecture` is None where tlv converted tensors that it could not recognise.
+    """
+
+    architecture: Architecture | None = None
     made_by: MadeBy
     class_names: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None

@@ -24,6 +24,10 @@ class TensorSource(Protocol):
         """Return one tensor on the CPU; the caller must not write into it."""
         ...
 
+    def read_bytes(self, name: str) -> memoryview:
+        """Return the elements of one tensor, little-endian and in row-major order; not to be written into."""
+        ...
+
 
 @dataclass(frozen=True)
 class TensorsInMemory:
@@ -40,7 +44,19 @@ class TensorsInMemory:
         """Return the tensor itself."""
         return self.tensors[name]
 
+    def read_bytes(self, name: str) -> memoryview:
+        """Return the elements of one tensor."""
+        return bytes_of_tensor(self.tensors[name])
+
 
 def dtype_name(tensor: Tensor) -> str:
     """Return the dtype as a word: `float32`, `bfloat16`, `float8_e4m3fn`, `int64`."""
     return str(tensor.dtype).removeprefix("torch.")
+
+
+def bytes_of_tensor(tensor: Tensor) -> memoryview:
+    """Return the elements of a tensor on any device as bytes, in row-major order; a view where possible."""
+    import torch
+
+    flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data

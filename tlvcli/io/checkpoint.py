@@ -16,7 +16,7 @@ from tlvcli.core.provenance import Provenance
 from tlvcli.core.tensors import TensorsInMemory
 from tlvcli.io.formats import CheckpointFormat, recognise_format
 from tlvcli.io.natural_order import natural_key
-from tlvcli.io.safetensors_data import tensor_reader
+from tlvcli.io.safetensors_data import bytes_reader, tensor_of_bytes
 from tlvcli.io.safetensors_header import DTYPES, read_header
 from tlvcli.io.unwrap import split_prefix
 
@@ -44,6 +44,7 @@ class Checkpoint:
         provenance: what tlv wrote about the file, None where another tool wrote it.
         num_bytes: size of the file.
         reader: gives a tensor by name, on the CPU.
+        bytes_reader: gives a tensor's bytes in row-major order, of a safetensors file without torch.
     """
 
     path: Path
@@ -58,10 +59,15 @@ class Checkpoint:
     provenance: Provenance | None
     num_bytes: int
     reader: Callable[[str], Tensor] = field(repr=False, compare=False)
+    bytes_reader: Callable[[str], memoryview] = field(repr=False, compare=False)
 
     def read(self, name: str) -> Tensor:
         """Return one tensor on the CPU, as a view of the mapped file where possible; do not write into it."""
         return self.reader(name)
+
+    def read_bytes(self, name: str) -> memoryview:
+        """Return the bytes of one tensor, little-endian and in row-major order; do not write into them."""
+        return self.bytes_reader(name)
 
     def reordered(self, names: Sequence[str], order: str) -> Checkpoint:
         """Return the same tensors in the order of `names`, which `order` gives the origin of."""
@@ -100,7 +106,8 @@ def _open_safetensors(path: Path, key: str | None) -> Checkpoint:
         ordered = sorted(header.specs, key=lambda spec: natural_key(spec.name))
         order = "natural sort of the names"
     prefix, beside = split_prefix([spec.name for spec in ordered])
-    read = tensor_reader(path, header)
+    read = bytes_reader(path, header)
+    specs = {spec.name: spec for spec in header.specs}
     return Checkpoint(
         path=path,
         format="safetensors",
@@ -117,7 +124,8 @@ def _open_safetensors(path: Path, key: str | None) -> Checkpoint:
         metadata=header.metadata,
         provenance=provenance,
         num_bytes=header.identity.num_bytes,
-        reader=lambda name: read(prefix + name),
+        reader=lambda name: tensor_of_bytes(path, specs[prefix + name], read(prefix + name)),
+        bytes_reader=lambda name: read(prefix + name),
     )
 
 
@@ -138,10 +146,11 @@ def _open_torch_file(path: Path, format: CheckpointFormat, key: str | None) -> C
     unwrapped = unwrap(load_torch_file(path, format), path, key)
     for name, tensor in unwrapped.tensors.items():
         _refuse_unusual(path, name, tensor)
+    tensors = TensorsInMemory(unwrapped.tensors)
     return Checkpoint(
         path=path,
         format=format,
-        specs=TensorsInMemory(unwrapped.tensors).specs,
+        specs=tensors.specs,
         order="file",
         key=unwrapped.key,
         prefix=unwrapped.prefix,
@@ -150,7 +159,8 @@ def _open_torch_file(path: Path, format: CheckpointFormat, key: str | None) -> C
         metadata={},
         provenance=None,
         num_bytes=path.stat().st_size,
-        reader=unwrapped.tensors.__getitem__,
+        reader=tensors.read,
+        bytes_reader=tensors.read_bytes,
     )
 
 

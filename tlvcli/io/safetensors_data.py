@@ -1,4 +1,4 @@
-"""The tensors of a safetensors file, straight from a memory map."""
+"""The tensors of a safetensors file and their bytes, straight from a memory map."""
 
 from __future__ import annotations
 
@@ -10,49 +10,56 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlvcli.core.errors import TlvError
+from tlvcli.core.graph import TensorSpec
 from tlvcli.io.safetensors_header import ITEM_BYTES, FileIdentity, SafetensorsHeader
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def tensor_reader(path: Path, header: SafetensorsHeader) -> Callable[[str], Tensor]:
-    """Return a function that gives one tensor by name, without copying it where it is aligned.
+def bytes_reader(path: Path, header: SafetensorsHeader) -> Callable[[str], memoryview]:
+    """Return a function that gives the bytes of one tensor by name, as a view of the mapped file, without torch.
 
-    The pages of a tensor leave memory with it, so that reading all of a file, one after the other, needs the
-    memory of the largest.
+    The pages of a tensor leave memory with its view, so that reading all of a file, one tensor after the other,
+    needs the memory of the largest.
 
     Raises:
-        TlvError: from the function, `checkpoint-changed` or `checkpoint-unsupported`.
+        TlvError: from the function, `checkpoint-changed`.
     """
-    specs = {spec.name: spec for spec in header.specs}
+    num_bytes = {spec.name: spec.num_elements * ITEM_BYTES[spec.dtype] for spec in header.specs}
 
     @cache
     def mapped() -> mmap.mmap:
         return _map(path, header.identity)
 
-    def read(name: str) -> Tensor:
-        import torch
-
-        spec = specs[name]
-        dtype = getattr(torch, spec.dtype, None)
-        if dtype is None:
-            raise TlvError(
-                "checkpoint-unsupported",
-                f"{path} stores {name} as {spec.dtype}, which torch {torch.__version__} lacks",
-                "install a newer torch",
-            )
-        if spec.num_elements == 0:
-            return torch.empty(spec.shape, dtype=dtype)
-        item_bytes = ITEM_BYTES[spec.dtype]
-        raw = torch.frombuffer(
-            _window(mapped(), header.offsets[name], spec.num_elements * item_bytes), dtype=torch.uint8
-        )
-        # Other writers may place a tensor where its dtype must not begin.
-        aligned = raw if header.offsets[name] % item_bytes == 0 else raw.clone()
-        return aligned.view(dtype).reshape(spec.shape)
+    def read(name: str) -> memoryview:
+        # An empty file cannot be mapped, and an empty tensor needs no map.
+        return _window(mapped(), header.offsets[name], num_bytes[name]) if num_bytes[name] else memoryview(b"")
 
     return read
+
+
+def tensor_of_bytes(path: Path, spec: TensorSpec, raw: memoryview) -> Tensor:
+    """Return the tensor that `raw` holds, without copying it where it is aligned.
+
+    Raises:
+        TlvError: `checkpoint-unsupported` where this torch lacks the dtype.
+    """
+    import torch
+
+    dtype = getattr(torch, spec.dtype, None)
+    if dtype is None:
+        raise TlvError(
+            "checkpoint-unsupported",
+            f"{path} stores {spec.name} as {spec.dtype}, which torch {torch.__version__} lacks",
+            "install a newer torch",
+        )
+    if spec.num_elements == 0:
+        return torch.empty(spec.shape, dtype=dtype)
+    flat = torch.frombuffer(raw, dtype=torch.uint8)
+    # Other writers may place a tensor where its dtype must not begin.
+    aligned = flat if flat.data_ptr() % ITEM_BYTES[spec.dtype] == 0 else flat.clone()
+    return aligned.view(dtype).reshape(spec.shape)
 
 
 def _map(path: Path, identity: FileIdentity) -> mmap.mmap:

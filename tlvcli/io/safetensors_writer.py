@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlvcli.core.graph import TensorSpec
-from tlvcli.core.tensors import dtype_name
+from tlvcli.core.tensors import bytes_of_tensor, dtype_name
 from tlvcli.io.atomic import atomic_file
 from tlvcli.io.checkpoint import hash_file
 from tlvcli.io.safetensors_header import DTYPES, ITEM_BYTES
@@ -53,7 +53,7 @@ def write_safetensors(
             spec = waiting.pop(name)
             assert (tuple(tensor.shape), dtype_name(tensor)) == (spec.shape, spec.dtype), name
             stream.seek(offsets[name])
-            stream.write(_bytes_of(tensor))
+            stream.write(bytes_of_tensor(tensor))
         assert not waiting, sorted(waiting)
     # From the page cache: the bytes came in another order than a hash needs.
     return hash_file(path)
@@ -76,10 +76,3 @@ def _lay_out(specs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> tuple[
     text += b" " * (-len(text) % 8)
     start = 8 + len(text)
     return struct.pack("<Q", len(text)) + text, {name: start + begin for name, begin in places.items()}
-
-
-def _bytes_of(tensor: Tensor) -> memoryview:
-    import torch
-
-    flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data
