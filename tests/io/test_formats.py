@@ -142,7 +142,16 @@ def test_first_bytes_of_a_safetensors_file(tmp_path: Path) -> None:
 def test_index_of_a_sharded_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors.index.json"
     path.write_text(json.dumps({"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors"}}))
-    refused(path, "checkpoint-sharded")
+    assert "model-00001-of-00002.safetensors" in refused(path, "checkpoint-shard-missing").message
+
+
+@pytest.mark.parametrize("name", ["model.safetensors.index.json", "renamed.json"])
+def test_an_index_is_known_by_its_name_or_its_map(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('        {"weight_map": {}}')
+    refused(tmp_path / name, "no-tensors")
+    (tmp_path / name).write_text('{"metadata": {}}')
+    wrong = "checkpoint-corrupt" if "index" in name else "checkpoint-not-recognised"
+    refused(tmp_path / name, wrong)
 
 
 def test_other_zip_archives(tmp_path: Path) -> None:

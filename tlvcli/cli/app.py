@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tlvcli import __version__
+from tlvcli.cli.convert import convert
 from tlvcli.cli.eval import evaluate
 from tlvcli.cli.inspect import inspect
 from tlvcli.cli.train import train
@@ -42,3 +43,4 @@ app.command("inspect")(inspect)
 app.command("transfer")(transfer)
 app.command("train")(train)
 app.command("eval")(evaluate)
+app.command("convert")(convert)

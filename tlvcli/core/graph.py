@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from tlvcli.core.channels import ChannelGroups
 
 LayerKind = Literal[
     "conv1d",
@@ -51,13 +53,36 @@ class Layer:
         """Return the tensor whose name ends in `.suffix`, if the layer has one."""
         return next((tensor for tensor in self.tensors if tensor.suffix == suffix), None)
 
+    @property
+    def leading(self) -> TensorSpec:
+        """The tensor that a mapping maps and that the others follow: the weight, else the first one."""
+        return self.find("weight") or self.tensors[0]
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module in the tree of modules, layers without parameters among them.
+
+    `type` is the class of torch.nn that it is or descends from: `Conv2d`, `ReLU`, `Sequential`, `Module`.
+    """
+
+    name: str
+    type: str
+    children: tuple[Module, ...] = ()
+
 
 @dataclass(frozen=True)
 class ModelGraph:
-    """Layers in registration order, and which of their tensors are trainable parameters."""
+    """Layers in registration order, and which of their tensors are no trainable parameters.
+
+    `tree` is None where only the tensors are known: their names tell the layers, not what lies between them. So is
+    `channels`, which follows the channels through the forward pass when it is first called.
+    """
 
     layers: tuple[Layer, ...]
     buffers: frozenset[str]
+    tree: Module | None = None
+    channels: Callable[[], ChannelGroups] | None = field(default=None, compare=False, repr=False)
 
     def tensors(self) -> Iterator[TensorSpec]:
         """Yield every tensor, layer by layer."""
@@ -67,6 +92,10 @@ class ModelGraph:
     def of_kind(self, *kinds: LayerKind) -> tuple[Layer, ...]:
         """Return the layers of these kinds, in order."""
         return tuple(layer for layer in self.layers if layer.kind in kinds)
+
+    def without(self, names: Collection[str]) -> ModelGraph:
+        """Return the graph without the layers of these names."""
+        return replace(self, layers=tuple(layer for layer in self.layers if layer.name not in names))
 
     @property
     def num_parameters(self) -> int:

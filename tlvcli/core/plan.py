@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Operation = Literal["keep", "copy", "kernels", "gather", "normal", "constant"]
 
+OWN = -1  # in an index map: the target keeps its own value here
+
 
 @dataclass(frozen=True)
 class LayerMatch:
@@ -67,11 +69,16 @@ class TransferPlan:
 
 @dataclass(frozen=True)
 class Mapped:
-    """What a mapping says of one layer: its rows, the arrays they need, and what the user should know."""
+    """What a mapping says of one layer: its rows, the arrays they need, and what the user should know.
+
+    `outputs` [out] names for each output channel the source's channel, or OWN; None where they are the same.
+    Whatever belongs to the layer's outputs, biases and the normalisation after it, follows this map.
+    """
 
     rows: tuple[PlanRow, ...]
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    outputs: Tensor | None = None
 
 
 def assemble_plan(target: ModelGraph, parts: Iterable[Mapped], *, reason: str) -> TransferPlan:

@@ -47,6 +47,14 @@ class OutputInfo(ReportPart):
     sha256: str
 
 
+class Gate(ReportPart):
+    """A condition that the user set; where it is not met, the command is done and exits 1."""
+
+    flag: str = Field(description="as the user writes it, as in --min-coverage 0.8")
+    met: bool
+    message: str = Field(description="what was found")
+
+
 class Report(ReportPart, Generic[ResultT]):
     """A report: what ran, on what, with which settings, and what came out."""
 
@@ -58,6 +66,9 @@ class Report(ReportPart, Generic[ResultT]):
     result: ResultT
     outputs: list[OutputInfo]
     warnings: list[str]
+    gates: list[Gate] = Field(
+        default_factory=list, description="conditions that the user set; exit 1 if one is not met"
+    )
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 

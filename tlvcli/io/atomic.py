@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,25 +30,52 @@ def atomic_file(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     Raises:
         TlvError: `output-exists`, `output-not-writable` or `no-space`; the old file is untouched.
     """
-    refuse_existing(path, force=force)
-    temporary: Path | None = None
+    with atomic_files([path], force=force) as (stream,):
+        yield stream
+
+
+@contextmanager
+def atomic_files(paths: Sequence[Path], *, force: bool) -> Iterator[list[BinaryIO]]:
+    """Give a temporary sibling of each path to write to; rename all of them if the block succeeds.
+
+    The last file is the one that makes a set of the others: it comes last, and an old one goes first, so that none
+    lists a mixture. After a failure no new file is there, and only one on the way of renaming costs old ones.
+
+    Raises:
+        TlvError: `output-exists`, `output-not-writable` or `no-space`.
+    """
+    for path in paths:
+        refuse_existing(path, force=force)
+    waiting: dict[Path, Path] = {}
+    placed: list[Path] = []
     try:
-        temporary = path.parent / f".{path.name[:200]}.{secrets.token_hex(4)}.tmp"
-        # Not `tempfile`: the file shall have the permissions that the user's umask gives any new file.
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        with os.fdopen(descriptor, "w+b") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        _put_in_place(temporary, path, force=force)
-        temporary = None
-        _flush_folder(path.parent)
+        with ExitStack() as stack:
+            streams = [stack.enter_context(_temporary(path, waiting)) for path in paths]
+            yield streams
+            for stream in streams:
+                stream.flush()
+                os.fsync(stream.fileno())
+        if force and len(paths) > 1:
+            paths[-1].unlink(missing_ok=True)
+        for path in paths:
+            _put_in_place(waiting[path], path, force=force)
+            placed.append(path)
+        waiting.clear()
+        _flush_folder(paths[-1].parent)
     except OSError as error:
-        raise _describe(error, path) from error
+        raise _describe(error, paths[-1]) from error
     finally:
-        if temporary is not None:
+        for file in (*waiting.values(), *placed) if waiting else ():
             with suppress(OSError):
-                temporary.unlink()
+                file.unlink()
+
+
+def _temporary(path: Path, waiting: dict[Path, Path]) -> BinaryIO:
+    temporary = path.parent / f".{path.name[:200]}.{secrets.token_hex(4)}.tmp"
+    # Not `tempfile`: the file shall have the permissions that the user's umask gives any new file.
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    waiting[path] = temporary
+    return os.fdopen(descriptor, "w+b")
 
 
 def _put_in_place(temporary: Path, path: Path, *, force: bool) -> None:

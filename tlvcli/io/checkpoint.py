@@ -1,8 +1,7 @@
-"""A checkpoint file: what it holds, in which order, and its tensors one at a time."""
+"""A checkpoint: what it holds, in which order, and its tensors one at a time."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,24 +14,26 @@ from tlvcli.core.graph import TensorSpec
 from tlvcli.core.provenance import Provenance
 from tlvcli.core.tensors import TensorsInMemory
 from tlvcli.io.formats import CheckpointFormat, recognise_format
+from tlvcli.io.hashing import hash_files
+from tlvcli.io.left_out import LeftOut
 from tlvcli.io.natural_order import natural_key
-from tlvcli.io.safetensors_data import bytes_reader, tensor_of_bytes
-from tlvcli.io.safetensors_header import DTYPES, read_header
+from tlvcli.io.safetensors_header import ITEM_BYTES
+from tlvcli.io.sharded import stored_in_shards
+from tlvcli.io.shared_storage import SharedStorage, find_shared
+from tlvcli.io.stored_tensors import StoredTensors, refuse_unusual, stored_in_safetensors
 from tlvcli.io.unwrap import split_prefix
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Large enough that reading costs nothing beside hashing, small enough for the cache of a core.
-_HASH_CHUNK_BYTES = 1 << 20
-
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The named tensors of a file, without wrapper prefixes; a `TensorSource`.
+    """The named tensors of a file, or of an index with its shards, without wrapper prefixes; a `TensorSource`.
 
     Args:
-        path: the file.
+        path: the file, or the index.
+        files: everything that was opened: the file alone, or index and shards.
         format: which format its content showed.
         specs: the tensors, in order.
         order: its origin: `file`, `metadata`, `natural sort of the names`, or as `reordered` says.
@@ -40,14 +41,17 @@ class Checkpoint:
         prefix: what wrapped modules had put before every name, now stripped.
         alternatives: other nests with tensors that `--key` can name; `.` is the top level.
         ignored: names of all other entries, at the level taken and above.
-        metadata: text from the header of a safetensors file.
+        left_out: both of these, entry by entry of those levels, with the tensors in them.
+        shared: tensors that are one in a pickle, as tied weights are.
+        metadata: text from the header of a safetensors file, or from those of the shards.
         provenance: what tlv wrote about the file, None where another tool wrote it.
-        num_bytes: size of the file.
+        num_bytes: size of the file, or the sum over all of them.
         reader: gives a tensor by name, on the CPU.
         bytes_reader: gives a tensor's bytes in row-major order, of a safetensors file without torch.
     """
 
     path: Path
+    files: tuple[Path, ...]
     format: CheckpointFormat
     specs: tuple[TensorSpec, ...]
     order: str
@@ -55,6 +59,8 @@ class Checkpoint:
     prefix: str
     alternatives: tuple[str, ...]
     ignored: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+    shared: tuple[SharedStorage, ...]
     metadata: Mapping[str, str]
     provenance: Provenance | None
     num_bytes: int
@@ -76,41 +82,59 @@ class Checkpoint:
         return replace(self, specs=tuple(specs[name] for name in names), order=order)
 
 
-def open_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
-    """Open a checkpoint of any format; of a safetensors file only the header is read, without torch.
+def open_checkpoint(path: Path, *, key: str | None = None, ema: bool = False) -> Checkpoint:
+    """Open a checkpoint of any format; of safetensors files only the headers are read, without torch.
 
     Args:
-        path: the file, recognised by its content.
+        path: the file, recognised by its content; of a checkpoint in several files, the index.
         key: the nest to take from a nested file; None takes the weights.
+        ema: whether to take their moving average instead.
 
     Raises:
-        TlvError: `checkpoint-*`, `no-tensors`, `key-unknown` or `key-needed`; nothing in the file was run.
+        TlvError: `checkpoint-*`, `no-tensors`, `no-average`, `key-unknown` or `key-needed`; no code in the file ran.
     """
     format = recognise_format(path)
     if format == "safetensors":
-        return _open_safetensors(path, key)
-    return _open_torch_file(path, format, key)
+        _refuse_nests(path, "is a safetensors file, which has no nests", key, ema=ema)
+        return _of_stored(path, format, stored_in_safetensors(path))
+    if format == "sharded":
+        _refuse_nests(path, "is a sharded checkpoint, which has no nests", key, ema=ema)
+        return _of_stored(path, format, stored_in_shards(path))
+    return _open_torch_file(path, format, key, ema=ema)
 
 
-def _open_safetensors(path: Path, key: str | None) -> Checkpoint:
+def hash_checkpoint(checkpoint: Checkpoint) -> str:
+    """Return the sha256 of the file; of a sharded one, of the lines that `sha256sum` prints for all its files."""
+    return hash_files(checkpoint.files)
+
+
+def _refuse_nests(path: Path, what: str, key: str | None, *, ema: bool) -> None:
     if key is not None:
-        raise TlvError("key-unknown", f"{path} is a safetensors file, which has no nests", "leave out --key")
-    header = read_header(path)
-    if not header.specs:
+        raise TlvError("key-unknown", f"{path} {what}", "leave out --key")
+    if ema:
+        raise TlvError("no-average", f"{path} {what}, and so no moving average", "leave out --ema")
+
+
+def _of_stored(path: Path, format: CheckpointFormat, stored: StoredTensors) -> Checkpoint:
+    if not stored.specs:
         raise TlvError("no-tensors", f"{path} holds no tensors", "its header is whole, so it was written empty")
-    provenance = _parse_provenance(header.metadata.get("tlv"))
+    provenance = _parse_provenance(stored.metadata.get("tlv"))
     places = {name: place for place, name in enumerate(provenance.tensor_order if provenance else ())}
-    if all(spec.name in places for spec in header.specs):
-        ordered, order = sorted(header.specs, key=lambda spec: places[spec.name]), "metadata"
+    if all(spec.name in places for spec in stored.specs):
+        ordered, order = sorted(stored.specs, key=lambda spec: places[spec.name]), "metadata"
     else:
-        ordered = sorted(header.specs, key=lambda spec: natural_key(spec.name))
+        ordered = sorted(stored.specs, key=lambda spec: natural_key(spec.name))
         order = "natural sort of the names"
     prefix, beside = split_prefix([spec.name for spec in ordered])
-    read = bytes_reader(path, header)
-    specs = {spec.name: spec for spec in header.specs}
+    counters = sorted((spec for spec in ordered if spec.name in beside), key=lambda spec: spec.name)
+    left_out = (
+        *(LeftOut(spec.name, 1, spec.num_elements * ITEM_BYTES[spec.dtype]) for spec in counters),
+        *stored.left_out,
+    )
     return Checkpoint(
         path=path,
-        format="safetensors",
+        files=stored.files,
+        format=format,
         specs=tuple(
             replace(spec, name=spec.name[len(prefix) :]) if prefix else spec
             for spec in ordered
@@ -120,12 +144,16 @@ def _open_safetensors(path: Path, key: str | None) -> Checkpoint:
         key=None,
         prefix=prefix,
         alternatives=(),
-        ignored=tuple(sorted(beside)),
-        metadata=header.metadata,
+        ignored=tuple(entry.name for entry in left_out),
+        left_out=left_out,
+        shared=tuple(
+            replace(group, names=tuple(name[len(prefix) :] for name in group.names)) for group in stored.shared
+        ),
+        metadata=stored.metadata,
         provenance=provenance,
-        num_bytes=header.identity.num_bytes,
-        reader=lambda name: tensor_of_bytes(path, specs[prefix + name], read(prefix + name)),
-        bytes_reader=lambda name: read(prefix + name),
+        num_bytes=stored.num_bytes,
+        reader=lambda name: stored.reader(prefix + name),
+        bytes_reader=lambda name: stored.bytes_reader(prefix + name),
     )
 
 
@@ -138,17 +166,17 @@ def _parse_provenance(text: str | None) -> Provenance | None:
         return None
 
 
-def _open_torch_file(path: Path, format: CheckpointFormat, key: str | None) -> Checkpoint:
+def _open_torch_file(path: Path, format: CheckpointFormat, key: str | None, *, ema: bool) -> Checkpoint:
     # Both need torch, which reading a safetensors header does without.
     from tlvcli.io.torch_files import load_torch_file
     from tlvcli.io.unwrap import unwrap
 
-    unwrapped = unwrap(load_torch_file(path, format), path, key)
-    for name, tensor in unwrapped.tensors.items():
-        _refuse_unusual(path, name, tensor)
+    unwrapped = unwrap(load_torch_file(path, format), path, key, ema=ema)
+    refuse_unusual(path, unwrapped.tensors)
     tensors = TensorsInMemory(unwrapped.tensors)
     return Checkpoint(
         path=path,
+        files=(path,),
         format=format,
         specs=tensors.specs,
         order="file",
@@ -156,37 +184,11 @@ def _open_torch_file(path: Path, format: CheckpointFormat, key: str | None) -> C
         prefix=unwrapped.prefix,
         alternatives=unwrapped.alternatives,
         ignored=unwrapped.ignored,
+        left_out=unwrapped.left_out,
+        shared=find_shared(unwrapped.tensors),
         metadata={},
         provenance=None,
         num_bytes=path.stat().st_size,
         reader=tensors.read,
         bytes_reader=tensors.read_bytes,
     )
-
-
-def _refuse_unusual(path: Path, name: str, tensor: Tensor) -> None:
-    import torch
-
-    if tensor.is_meta:
-        kind = "without its data (device meta)"
-    elif tensor.layout != torch.strided:
-        kind = "as a sparse tensor"
-    elif tensor.is_quantized:
-        kind = "as a quantized tensor"
-    elif str(tensor.dtype).removeprefix("torch.") not in DTYPES.values():
-        kind = f"as {tensor.dtype}"
-    else:
-        return
-    raise TlvError(
-        "checkpoint-unsupported", f"{path} stores {name} {kind}", "save plain dense tensors of a usual dtype"
-    )
-
-
-def hash_file(path: Path) -> str:
-    """Return the sha256 of a file, in hex; other threads run meanwhile."""
-    digest = hashlib.sha256()
-    buffer = memoryview(bytearray(_HASH_CHUNK_BYTES))
-    with path.open("rb", buffering=0) as stream:
-        while num_bytes := stream.readinto(buffer):
-            digest.update(buffer[:num_bytes])
-    return digest.hexdigest()

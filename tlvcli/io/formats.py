@@ -14,10 +14,11 @@ from typing import Literal
 from tlvcli.core.errors import TlvError
 from tlvcli.io.safetensors_header import MAX_HEADER_BYTES
 
-CheckpointFormat = Literal["safetensors", "pytorch-zip", "pytorch-legacy"]
+CheckpointFormat = Literal["safetensors", "pytorch-zip", "pytorch-legacy", "sharded"]
 
 HEAD_BYTES = 4096
-CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".th", ".tar")
+INDEX_SUFFIX = ".index.json"
+CHECKPOINT_SUFFIXES = (INDEX_SUFFIX, ".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".th", ".tar")
 
 _DOWNLOAD_AGAIN = "the download failed or stopped; fetch the file again"
 _UNPACK = "unpack it and name the file inside"
@@ -55,9 +56,10 @@ def recognise_format(path: Path) -> CheckpointFormat:
     # Binary pickles begin with their protocol; the first ones began with any opcode and need a closer look.
     if head[:1] == pickle.PROTO or _looks_like_text_pickle(head):
         return "pytorch-legacy"
+    if _looks_like_index(path, head):
+        return "sharded"
     if head[8:9] == b"{":  # with a length that lies, which the reader of the header says
         return "safetensors"
-    _refuse_index(path, head)
     if path.suffix == ".safetensors" and len(head) <= 8:
         raise TlvError("checkpoint-truncated", f"{path} ends within its first 9 bytes", _DOWNLOAD_AGAIN)
     raise _not_recognised(path, "is neither safetensors nor a PyTorch file")
@@ -90,6 +92,7 @@ def _read_head(path: Path) -> bytes:
 
 def _suggest_inside(folder: Path) -> str:
     found = sorted(item.name for item in _list(folder) if item.name.endswith(CHECKPOINT_SUFFIXES))
+    found.sort(key=lambda name: not name.endswith(INDEX_SUFFIX))  # before the shards that it lists
     return f"name a file in it, such as {folder / found[0]}" if found else "name a checkpoint file"
 
 
@@ -171,13 +174,9 @@ def _refuse_tar(path: Path) -> None:
     raise TlvError("checkpoint-packed", f"{path} is a tar archive", _UNPACK)
 
 
-def _refuse_index(path: Path, head: bytes) -> None:
-    if head.lstrip().startswith(b"{") and (path.name.endswith(".index.json") or b'"weight_map"' in head):
-        raise TlvError(
-            "checkpoint-sharded",
-            f"{path} is the index of a checkpoint in several files, which tlv does not read yet",
-            "name one of the files it lists, or save the checkpoint as a single file",
-        )
+def _looks_like_index(path: Path, head: bytes) -> bool:
+    # Where much metadata comes first, the map of the tensors begins beyond the head and the name must do.
+    return head.lstrip().startswith(b"{") and (path.name.endswith(INDEX_SUFFIX) or b'"weight_map"' in head)
 
 
 def _looks_like_text_pickle(head: bytes) -> bool:

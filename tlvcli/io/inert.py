@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 
 class Inert:
-    """Takes the place of a foreign object: swallows its arguments and its state, and does nothing."""
+    """Takes the place of a foreign object: swallows its arguments, keeps its attributes as data, does nothing."""
+
+    state: Mapping[str, object] = MappingProxyType({})
 
     def __new__(cls, *_arguments: object, **_settings: object) -> Inert:
         """Return an object that forgets what it was made of."""
@@ -15,7 +18,10 @@ class Inert:
 
     def __init__(self, *_arguments: object, **_settings: object) -> None: ...
 
-    def __setstate__(self, _state: object) -> None: ...
+    def __setstate__(self, state: object) -> None:
+        """Keep what an `argparse.Namespace` holds; any other state is forgotten."""
+        if isinstance(state, dict) and all(isinstance(key, str) for key in state):
+            self.state = state
 
 
 # None of the real classes is used, so no bug of theirs can be reached from a file, and it does not matter

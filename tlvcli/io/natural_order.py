@@ -1,4 +1,4 @@
-"""The order of names in which `layer.10` follows `layer.9`."""
+"""The order of names in which `layer.10` follows `layer.9`, and a bias its weight, as in a state_dict."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from functools import lru_cache
 
 _NUMBERS = re.compile(r"(\d+)", re.ASCII)
 
+# What a layer holds itself comes before its submodules.
+_SUFFIXES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
 NaturalKey = tuple[tuple[tuple[tuple[int, int, str], ...], ...], str]
 
 
 def natural_key(name: str) -> NaturalKey:
-    """Return a sort key: dotted part by dotted part, digits as numbers before letters; ties by the name."""
-    return tuple(_part_key(part) for part in name.split(".")), name
+    """Return a sort key: dotted part by dotted part, digits as numbers before letters; ties by the name.
+
+    The suffixes of a layer's tensors come first, in the order that torch registers them in.
+    """
+    *modules, suffix = name.split(".")
+    last = ((-1, _SUFFIXES.index(suffix), ""),) if suffix in _SUFFIXES else _part_key(suffix)
+    return (*(_part_key(part) for part in modules), last), name
 
 
 @lru_cache(maxsize=1 << 12)  # a name is made of few different parts: weight, conv1, 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import struct
@@ -13,6 +12,7 @@ from typing import Any
 
 from tlvcli.core.errors import TlvError
 from tlvcli.core.graph import TensorSpec
+from tlvcli.io.strict_json import JsonFaultError, parse_object
 
 # The format's own limit; without one, eight lying bytes would make a reader allocate all there is.
 MAX_HEADER_BYTES = 100_000_000
@@ -101,26 +101,9 @@ def read_header(path: Path) -> SafetensorsHeader:
 
 def _parse(path: Path, raw: bytes) -> dict[str, Any]:
     try:
-        entries = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
-    except _DuplicateError as error:
-        raise _corrupt(path, f"names {error} twice in its header") from error
-    except (ValueError, RecursionError) as error:
-        raise _corrupt(path, "has a header that is not JSON") from error
-    if not isinstance(entries, dict):
-        raise _corrupt(path, "has a header that is no JSON object")
-    return entries
-
-
-class _DuplicateError(Exception):
-    pass
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _DuplicateError(next(name for name in mapping if names.count(name) > 1))
-    return mapping
+        return parse_object(raw)
+    except JsonFaultError as error:
+        raise _corrupt(path, f"has a header {error}") from error
 
 
 def _check_entry(path: Path, name: str, entry: Any) -> tuple[TensorSpec, int, int]:

@@ -5,19 +5,29 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from tlvcli.core.graph import TensorSpec
 from tlvcli.core.tensors import bytes_of_tensor, dtype_name
 from tlvcli.io.atomic import atomic_file
-from tlvcli.io.checkpoint import hash_file
+from tlvcli.io.hashing import hash_file
 from tlvcli.io.safetensors_header import DTYPES, ITEM_BYTES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _CODES = {name: code for code, name in DTYPES.items()}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in an open file the elements of one tensor begin."""
+
+    stream: BinaryIO
+    offset: int
+    spec: TensorSpec
 
 
 def write_safetensors(
@@ -45,18 +55,29 @@ def write_safetensors(
     Raises:
         TlvError: `output-exists`, `output-not-writable` or `no-space`; the old file is untouched.
     """
-    header, offsets = _lay_out(specs, metadata)
-    waiting = {spec.name: spec for spec in specs}
     with atomic_file(path, force=force) as stream:
-        stream.write(header)
-        for name, tensor in tensors:
-            spec = waiting.pop(name)
-            assert (tuple(tensor.shape), dtype_name(tensor)) == (spec.shape, spec.dtype), name
-            stream.seek(offsets[name])
-            stream.write(bytes_of_tensor(tensor))
-        assert not waiting, sorted(waiting)
+        write_tensors(write_header(stream, specs, metadata), tensors)
     # From the page cache: the bytes came in another order than a hash needs.
     return hash_file(path)
+
+
+def write_header(stream: BinaryIO, specs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> dict[str, Place]:
+    """Write the header of a file that will hold `specs`, and return where each of them goes, by name."""
+    header, offsets = _lay_out(specs, metadata)
+    stream.write(header)
+    return {spec.name: Place(stream, offsets[spec.name], spec) for spec in specs}
+
+
+def write_tensors(places: Mapping[str, Place], tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Write each tensor to its place; every place is filled exactly once, or it is a bug of ours."""
+    waiting = dict(places)
+    for name, tensor in tensors:
+        place = waiting.pop(name)
+        assert (tuple(tensor.shape), dtype_name(tensor)) == (place.spec.shape, place.spec.dtype), name
+        place.stream.seek(place.offset)
+        place.stream.write(bytes_of_tensor(tensor))
+        del tensor  # or it would stay in memory while the next one is made
+    assert not waiting, sorted(waiting)
 
 
 def _lay_out(specs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> tuple[bytes, dict[str, int]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlvcli.core.errors import TlvError, did_you_mean
+from tlvcli.io.left_out import LeftOut, weigh
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,36 +42,43 @@ class Unwrapped:
     prefix: str
     alternatives: tuple[str, ...]
     ignored: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
 
 
-def unwrap(content: object, path: Path, key: str | None) -> Unwrapped:
+def unwrap(content: object, path: Path, key: str | None, *, ema: bool = False) -> Unwrapped:
     """Find the state_dict in what `torch.load` returned; weights come before their moving average.
 
     Args:
         content: the object in the file.
         path: named in errors.
         key: dotted names of the nest to take, `.` for the top level; None chooses.
+        ema: whether to choose the moving average; then `key` is None.
 
     Raises:
-        TlvError: `no-tensors`, `key-unknown`, or `key-needed` where several nests are equally likely.
+        TlvError: `no-tensors`, `no-average`, `key-unknown`, or `key-needed` where several nests are equally likely.
     """
     if not isinstance(content, Mapping):
         raise _no_tensors(path, f"holds {_article(content)}, not named tensors")
     nests = _find_nests(content)
     if not nests:
         raise _no_tensors(path, "holds no tensors")
-    taken = _choose(nests, path) if key is None else _look_up(content, nests, path, key)
+    if ema:
+        taken = _choose_average(nests, path)
+    else:
+        taken = _choose(nests, path) if key is None else _look_up(content, nests, path, key)
     level = _at(content, taken)
     named = _tensors_of(level)
     prefix, beside = split_prefix(tuple(named))
     kept = {name[len(prefix) :]: tensor for name, tensor in named.items() if name not in beside}
     alternatives = tuple(show(nest) for nest in nests if nest != taken)
+    entries = tuple(_beside(content, taken, named.keys() - beside))
     return Unwrapped(
         tensors=kept,
         key=show(taken) if taken else None,
         prefix=prefix,
         alternatives=alternatives,
-        ignored=tuple(_ignored(content, taken, named.keys() - beside, alternatives)),
+        ignored=tuple(name for name, _ in entries if not _is_offered(name, alternatives)),
+        left_out=tuple(weigh(name, value) for name, value in entries),
     )
 
 
@@ -143,9 +151,24 @@ def _choose(nests: Sequence[NestPath], path: Path) -> NestPath:
     return likely[0]
 
 
+def _choose_average(nests: Sequence[NestPath], path: Path) -> NestPath:
+    averages = [nest for nest in nests if _is_average(nest)]
+    if not averages:
+        raise TlvError(
+            "no-average",
+            f"{path} holds no moving average, only {', '.join(map(show, nests))}",
+            "leave out --ema, or name the part that is one with --key",
+        )
+    return _choose(averages, path)
+
+
+def _is_average(nest: NestPath) -> bool:
+    return any(_without_ema(part) != part for part in nest)
+
+
 def _rank(nest: NestPath) -> tuple[int, ...]:
     plain = [_without_ema(part) for part in nest]
-    is_average = any(part != whole for part, whole in zip(plain, nest, strict=True))
+    is_average = _is_average(nest)
     if all(part in (*_WEIGHT_NESTS, "") for part in plain):
         group = 2 if is_average else (0 if nest else 1)
         return (group, len(nest), *(_WEIGHT_NESTS.index(part) if part else -1 for part in plain))
@@ -193,18 +216,16 @@ def _at(content: Mapping[Any, Any], nest: NestPath) -> Any:
     return level
 
 
-def _ignored(
-    content: Mapping[Any, Any], taken: NestPath, kept: Collection[str], alternatives: Sequence[str]
-) -> Iterator[str]:
-    """Yield what was neither taken nor is offered instead, at the level taken and above."""
+def _beside(content: Mapping[Any, Any], taken: NestPath, kept: Collection[str]) -> Iterator[tuple[str, object]]:
+    """Yield every entry that was not taken, at the level taken and above."""
     for depth in range(len(taken) + 1):
-        level = _at(content, taken[:depth])
-        for name in level:
-            if name == taken[depth] if depth < len(taken) else name in kept:
-                continue
-            shown = show((*taken[:depth], name))
-            if not any(other == shown or other.startswith(f"{shown}.") for other in alternatives):
-                yield shown
+        for name, value in _at(content, taken[:depth]).items():
+            if name != taken[depth] if depth < len(taken) else name not in kept:
+                yield show((*taken[:depth], name)), value
+
+
+def _is_offered(name: str, alternatives: Sequence[str]) -> bool:
+    return any(other == name or other.startswith(f"{name}.") for other in alternatives)
 
 
 def _no_tensors(path: Path, what: str) -> TlvError:

@@ -14,8 +14,8 @@ from tlvcli.core.graph import TensorSpec
 from tlvcli.core.provenance import Ancestor, Architecture, MadeBy, Preprocessing, Provenance
 from tlvcli.core.report import InputInfo, OutputInfo
 from tlvcli.core.tensors import TensorsInMemory, TensorSource
-from tlvcli.io.checkpoint import Checkpoint, hash_file, open_checkpoint
-from tlvcli.io.safetensors_writer import write_safetensors
+from tlvcli.io.checkpoint import Checkpoint, hash_checkpoint, open_checkpoint
+from tlvcli.io.sharded_writer import plan_shards, write_sharded
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,6 +53,11 @@ class OpenedCheckpoint:
         )
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """What was opened, which no output may replace."""
+        return self.file.files if self.file else ()
+
+    @property
     def ancestor(self) -> Ancestor | None:
         """What a checkpoint made from this one says of it, or None for a random start."""
         if self.file is None or self.sha256 is None:
@@ -66,9 +71,11 @@ class OpenedCheckpoint:
 
 
 def open_reference(
-    reference: str, *, role: str, key: str | None, arch: str | None, offline: bool, seed: int
+    reference: str, *, role: str, key: str | None, arch: str | None, offline: bool, seed: int, ema: bool = False
 ) -> OpenedCheckpoint:
     """Open a checkpoint file, hub weights (`ARCH@WEIGHTS`) or a random start (`ARCH@random`).
+
+    With `ema`, of a file the moving average of the weights.
 
     Raises:
         TlvError: whatever is wrong with the file, the name or the network.
@@ -77,13 +84,13 @@ def open_reference(
     name, at, weights = reference.rpartition("@")
     if not at or path.exists() or "/" in weights:
         _refuse_bare_architecture(reference)
-        return _open_file(path, reference, role=role, key=key, arch=arch)
+        return _open_file(path, reference, role=role, key=key, arch=arch, ema=ema)
     if weights == RANDOM:
         return _open_random(name, reference, role=role, seed=seed)
     from tlvcli.models.hub import fetch_hub_weights
 
     hub = fetch_hub_weights(name, weights, offline=offline)
-    opened = _open_file(hub.path, reference, role=role, key=key, arch=arch or name)
+    opened = _open_file(hub.path, reference, role=role, key=key, arch=arch or name, ema=ema)
     return replace(opened, class_names=hub.class_names, preprocessing=hub.preprocessing)
 
 
@@ -100,8 +107,10 @@ def _refuse_bare_architecture(reference: str) -> None:
         )
 
 
-def _open_file(path: Path, reference: str, *, role: str, key: str | None, arch: str | None) -> OpenedCheckpoint:
-    file = open_checkpoint(path, key=key)
+def _open_file(
+    path: Path, reference: str, *, role: str, key: str | None, arch: str | None, ema: bool
+) -> OpenedCheckpoint:
+    file = open_checkpoint(path, key=key, ema=ema)
     warnings = []
     if file.alternatives:
         took = file.key or "the top level"
@@ -109,18 +118,11 @@ def _open_file(path: Path, reference: str, *, role: str, key: str | None, arch: 
     provenance = file.provenance
     architecture = provenance.architecture if provenance else None
     if arch is not None and (architecture is None or architecture.name != arch):
-        from tlvcli.models.recognise import fit_arguments
+        from tlvcli.models.recognition.architecture import fit_arguments
 
         architecture = fit_arguments(arch, file.specs)
     elif architecture is None:
-        from tlvcli.models.recognise import recognise
-
-        recognised = recognise(file.specs)
-        if recognised is not None:
-            architecture = recognised.architecture
-            # The architecture's own order, so that a .pt and a .safetensors of one model agree.
-            if tuple(spec.name for spec in file.specs) != recognised.tensor_order:
-                file = file.reordered(recognised.tensor_order, f"architecture {architecture.name}")
+        file, architecture = recognise_file(file)
     return OpenedCheckpoint(
         tensors=file,
         architecture=architecture,
@@ -130,17 +132,32 @@ def _open_file(path: Path, reference: str, *, role: str, key: str | None, arch: 
         reference=reference,
         role=role,
         file=file,
-        sha256=_hash_in_background(file.path),
+        sha256=_hash_in_background(file),
     )
 
 
-def _hash_in_background(path: Path) -> Future[str]:
+def recognise_file(file: Checkpoint) -> tuple[Checkpoint, Architecture | None]:
+    """Return the architecture that the tensors fit exactly, and the file in that architecture's own order.
+
+    So a .pt and a .safetensors of one model agree.
+    """
+    from tlvcli.models.recognition.architecture import recognise
+
+    recognised = recognise(file.specs)
+    if recognised is None:
+        return file, None
+    if tuple(spec.name for spec in file.specs) != recognised.tensor_order:
+        file = file.reordered(recognised.tensor_order, f"architecture {recognised.architecture.name}")
+    return file, recognised.architecture
+
+
+def _hash_in_background(file: Checkpoint) -> Future[str]:
     """Start hashing; hashlib releases the interpreter lock, so it costs no time while the plan is made."""
     future: Future[str] = Future()
 
     def work() -> None:
         try:
-            future.set_result(hash_file(path))
+            future.set_result(hash_checkpoint(file))
         except BaseException as error:
             future.set_exception(error)
 
@@ -150,9 +167,9 @@ def _hash_in_background(path: Path) -> Future[str]:
 
 
 def _open_random(name: str, reference: str, *, role: str, seed: int) -> OpenedCheckpoint:
-    from tlvcli.models.builders import build
+    from tlvcli.models.builders import build, default_num_classes
 
-    architecture = Architecture(name=name, num_classes=1000)
+    architecture = Architecture(name=name, num_classes=default_num_classes(name))
     return OpenedCheckpoint(
         tensors=TensorsInMemory(build(architecture, seed=seed).state_dict()),
         architecture=architecture,
@@ -194,7 +211,7 @@ def load_module(
     if opened.file is None:  # a random start has no head to replace: it is built as wide as it is needed
         return module, new, ()
     replaced = head_tensors(old) if new != old else frozenset()
-    _refuse_mismatch(opened, module, old, replaced)
+    refuse_mismatch(opened, module, old, replaced)
     state = module.state_dict()
     for spec in opened.tensors.specs:
         if spec.name not in replaced:
@@ -207,9 +224,10 @@ def load_module(
     return module, new, messages
 
 
-def _refuse_mismatch(
+def refuse_mismatch(
     opened: OpenedCheckpoint, module: nn.Module, architecture: Architecture, replaced: frozenset[str]
 ) -> None:
+    """Raise `checkpoint-mismatch` unless the tensors, but for the `replaced` ones, are those of the module."""
     wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items() if name not in replaced}
     found = {spec.name: spec.shape for spec in opened.tensors.specs if spec.name not in replaced}
     # Files from before PyTorch 0.4.1 lack this counter, which nothing here reads.
@@ -254,7 +272,8 @@ def save_module(
         architecture=architecture, made_by=made_by, class_names=class_names, preprocessing=preprocessing
     )
     specs = TensorsInMemory(state).specs
-    return save_tensors(path, specs, state.items(), provenance=provenance, force=force)
+    (output,) = save_tensors(path, specs, state.items(), provenance=provenance, force=force)
+    return output
 
 
 def save_tensors(
@@ -264,9 +283,12 @@ def save_tensors(
     *,
     provenance: Provenance,
     force: bool,
-) -> OutputInfo:
-    """Stream tensors into a safetensors file that says what it is and in which order its tensors stand."""
+    shard_bytes: int | None = None,
+) -> tuple[OutputInfo, ...]:
+    """Stream tensors into a safetensors file that says what it is and in which order its tensors stand.
+
+    What is larger than `shard_bytes` goes into several files with an index, which is the first output.
+    """
     ordered = provenance.model_copy(update={"tensor_order": tuple(spec.name for spec in specs)})
     metadata = {"format": "pt", "tlv": ordered.model_dump_json(exclude_none=True)}
-    sha256 = write_safetensors(path, specs, tensors, metadata=metadata, force=force)
-    return OutputInfo(role="checkpoint", path=str(path), sha256=sha256)
+    return write_sharded(plan_shards(path, specs, shard_bytes), tensors, metadata=metadata, force=force)

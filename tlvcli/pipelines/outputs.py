@@ -1,0 +1,39 @@
+"""What a command that writes a checkpoint may call it, and the dtypes it can have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from tlvcli.core.errors import TlvError
+
+Dtype = Literal["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
+
+
+def refuse_inputs(outputs: Sequence[Path], inputs: Iterable[Path]) -> None:
+    """Raise `output-is-input` where both are one file, be it by a link."""
+    for given in inputs:
+        for output in outputs:
+            if given.exists() and output.exists() and output.samefile(given):
+                raise TlvError(
+                    "output-is-input",
+                    f"{output} is also an input",
+                    "name another output; --force does not allow it",
+                )
+
+
+def refuse_suffix(out: Path) -> None:
+    """Raise `output-not-safetensors` unless the name says what will be in the file."""
+    if out.suffix != ".safetensors":
+        raise TlvError(
+            "output-not-safetensors",
+            f"{out} does not end in .safetensors",
+            f"tlv writes nothing else; name it {out.with_suffix('.safetensors').name}",
+        )
+
+
+def refuse_report(report: Path, checkpoint: Iterable[Path]) -> None:
+    """Raise `config-invalid` where the report would replace a file of the checkpoint."""
+    if any(report.resolve() == path.resolve() for path in checkpoint):
+        raise TlvError("config-invalid", f"{report} is named for checkpoint and report", "name two files")
