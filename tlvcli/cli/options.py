@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from importlib import resources
 from typing import Annotated
 
 import typer
@@ -15,9 +13,10 @@ SETTINGS_PANEL = "Settings"
 
 def complete_architecture(incomplete: str) -> list[str]:
     """Return the architecture names that begin so, from the shipped index, without torch."""
-    text = resources.files("tlvcli.models").joinpath("signatures.json").read_text()
-    names = {name for group in json.loads(text).values() for name in group}
-    return sorted(name for name in names if name.startswith(incomplete))
+    # Only where the shell asks: other commands need not read it.
+    from tlvcli.models.recognition.index import known_names
+
+    return sorted(name for name in known_names("torchvision") if name.startswith(incomplete))
 
 
 Checkpoint = Annotated[

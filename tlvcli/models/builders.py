@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import runpy
 import warnings
 from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 RGB_CHANNELS = 3
+IMAGENET_CLASSES = 1000
 
 
 def classifier_names() -> list[str]:
@@ -41,6 +43,15 @@ def build(architecture: Architecture, *, seed: int) -> nn.Module:
     return module.float()
 
 
+def default_num_classes(name: str) -> int:
+    """Return how many classes architecture `name` has unless told: of a user's callable its own default, else 1000."""
+    if ".py:" in name:
+        parameter = inspect.signature(_file_builder(name)).parameters.get("num_classes")
+        if parameter is not None and isinstance(parameter.default, int):
+            return parameter.default
+    return IMAGENET_CLASSES
+
+
 @lru_cache(maxsize=16)
 def build_skeleton(architecture: Architecture) -> nn.Module:
     """Build the module without memory for its weights: names, shapes and kinds, no random numbers.
@@ -57,7 +68,8 @@ def build_skeleton(architecture: Architecture) -> nn.Module:
             if func is torch.empty:
                 kwargs["device"] = "meta"
             name = getattr(func, "__name__", "")
-            if args and name.endswith("_") and not name.endswith("__") and getattr(args[0], "is_meta", False):
+            is_in_place = name.endswith("_") and not name.endswith("__") and name != "requires_grad_"
+            if args and is_in_place and getattr(args[0], "is_meta", False):
                 return args[0]  # initialising what has no memory is slow in torch, and for nothing
             return func(*args, **kwargs)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from tlvcli.core.graph import Layer, LayerKind, ModelGraph, TensorSpec
+from tlvcli.core.channels import ChannelGroups
+from tlvcli.core.graph import Layer, LayerKind, ModelGraph, Module, TensorSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,7 +24,8 @@ def graph_of_module(module: nn.Module) -> ModelGraph:
         for name, tensor in module.state_dict().items()
     )
     layers = tuple(Layer(name, kinds.get(name) or "other", tensors) for name, tensors in _group(specs))
-    return ModelGraph(layers, frozenset(spec.name for spec in specs if spec.name not in parameters))
+    buffers = frozenset(spec.name for spec in specs if spec.name not in parameters)
+    return ModelGraph(layers, buffers, _tree_of_module(module), cache(partial(_channels_of_module, module)))
 
 
 def graph_of_tensors(specs: Sequence[TensorSpec]) -> ModelGraph:
@@ -36,6 +39,23 @@ def graph_of_tensors(specs: Sequence[TensorSpec]) -> ModelGraph:
         layers.append(Layer(name, _kind_of_shapes(tensors, is_first_conv=is_first_conv), tensors))
     buffers = frozenset(spec.name for spec in specs if spec.suffix in BUFFER_SUFFIXES)
     return ModelGraph(tuple(layers), buffers)
+
+
+def _tree_of_module(module: nn.Module, name: str = "") -> Module:
+    children = (_tree_of_module(child, f"{name}.{key}".lstrip(".")) for key, child in module.named_children())
+    return Module(name, _torch_class(type(module)), tuple(children))
+
+
+def _channels_of_module(module: nn.Module) -> ChannelGroups:
+    from tlvcli.models.channels.groups import channel_groups
+
+    return channel_groups(module)
+
+
+def _torch_class(kind: type[nn.Module]) -> str:
+    from torch import nn
+
+    return next(str(base.__name__) for base in kind.__mro__ if getattr(nn, base.__name__, None) is base)
 
 
 def _group(specs: Iterable[TensorSpec]) -> list[tuple[str, tuple[TensorSpec, ...]]]:
