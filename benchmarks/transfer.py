@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import iatransfer_peer
 from benchmarks.measure import medians, processes, show
 
 PAIRS = (("vgg16", "resnet18"), ("resnet50", "resnet18"))
-METHODS = ("tlv", "tlv-reference")
+METHODS = ("tlv", "tlv-reference", "dpiat", "dpiat-reference")
 
 
 def run() -> list[dict[str, Any]]:
@@ -24,7 +25,7 @@ def run() -> list[dict[str, Any]]:
             rows += [_measure(source, source_name, target_name, method, Path(folder)) for method in METHODS]
             source.unlink()
     show("Transfer (ratios to the floor of the same run)", rows)
-    return rows
+    return rows + iatransfer_peer.run()
 
 
 def _make_source(name: str, folder: Path) -> Path:
@@ -103,18 +104,18 @@ def _plan_and_map(source: Path, target_name: str, method: str) -> Callable[[], N
     from tlvcli.core.provenance import Architecture
     from tlvcli.io.checkpoint import open_checkpoint
     from tlvcli.methods.execute import execute
+    from tlvcli.methods.recipe import make_recipe
     from tlvcli.methods.table import find_method
     from tlvcli.models.builders import build
     from tlvcli.models.graph import graph_of_module, graph_of_tensors
 
     module = build(Architecture(name=target_name, num_classes=10), seed=0)
-    target, entry = module.state_dict(), find_method(method)
-    planner, options = entry.load_planner(), entry.load_options()()
+    target, recipe = module.state_dict(), make_recipe(find_method(method), {}, {})
 
     def plan_and_map() -> None:
         tensors = open_checkpoint(source)
         graphs = graph_of_tensors(tensors.specs), graph_of_module(module)
-        plan = planner(tensors, graphs[0], target, graphs[1], options=options, seed=0)
+        plan = recipe.plan(tensors, graphs[0], target, graphs[1], seed=0)
         for _ in execute(plan, tensors, target):
             pass
 

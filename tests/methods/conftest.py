@@ -10,6 +10,7 @@ from torch import nn
 
 from tlvcli.core.plan import TransferPlan
 from tlvcli.core.tensors import TensorsInMemory
+from tlvcli.methods.recipe import make_recipe
 from tlvcli.methods.table import find_method
 from tlvcli.models.graph import graph_of_module
 
@@ -43,21 +44,25 @@ Planner = Callable[..., tuple[TransferPlan, dict[str, torch.Tensor]]]
 
 @pytest.fixture
 def plan() -> Planner:
-    """Plan a transfer between two modules by a method's name; returns the plan and the new tensors."""
+    """Plan a transfer between two modules by a method's name; returns the plan and the new tensors.
 
-    def run(method: str, source: nn.Module, target: nn.Module, seed: int = 0, **choices: str) -> object:
+    Keywords are choices under `mapping.`, the matching's are in a dictionary of their own.
+    """
+
+    def run(
+        method: str,
+        source: nn.Module,
+        target: nn.Module,
+        /,
+        seed: int = 0,
+        matching: dict[str, str] | None = None,
+        **mapping: str,
+    ) -> object:
         from tlvcli.methods.execute import execute
 
-        entry = find_method(method)
+        recipe = make_recipe(find_method(method), matching or {}, mapping)
         tensors, state = TensorsInMemory(source.state_dict()), target.state_dict()
-        made = entry.load_planner()(
-            tensors,
-            graph_of_module(source),
-            state,
-            graph_of_module(target),
-            options=entry.load_options()(**choices),
-            seed=seed,
-        )
+        made = recipe.plan(tensors, graph_of_module(source), state, graph_of_module(target), seed=seed)
         return made, dict(execute(made, tensors, state))
 
     return run  # type: ignore[return-value]

@@ -31,7 +31,10 @@ def _copy(row: PlanRow, plan: TransferPlan, source: TensorSource, own: Tensor) -
 
 
 def _constant(row: PlanRow, plan: TransferPlan, source: TensorSource, own: Tensor) -> Tensor:
-    return torch.full_like(own, float(row.parameters["value"]))
+    """Fill with `value`, and put one at the positions `ones` [n, dimensions], if any."""
+    value = torch.full_like(own, float(row.parameters["value"]))
+    ones = plan.array(row, "ones")
+    return value if ones is None else value.index_put(tuple(ones.unbind(1)), torch.ones((), dtype=own.dtype))
 
 
 def _normal(row: PlanRow, plan: TransferPlan, source: TensorSource, own: Tensor) -> Tensor:
@@ -46,14 +49,29 @@ def _normal(row: PlanRow, plan: TransferPlan, source: TensorSource, own: Tensor)
 
 
 def _gather(row: PlanRow, plan: TransferPlan, source: TensorSource, own: Tensor) -> Tensor:
-    """Index every dimension that has a map; where an index is negative the target keeps its own."""
+    """Index every dimension that has a map, and scale along it; a negative index leaves the target its own."""
     value, fed = _read(row, source).float(), torch.ones([1] * own.dim(), dtype=torch.bool)
     for dim in range(own.dim()):
         index = plan.array(row, f"index{dim}")
         if index is not None:
+            along = [-1 if other == dim else 1 for other in range(own.dim())]
             value = value.index_select(dim, index.clamp_min(0))
-            fed = fed & (index >= 0).view([-1 if other == dim else 1 for other in range(own.dim())])
+            fed = fed & (index >= 0).view(along)
+            scale = plan.array(row, f"scale{dim}")
+            if scale is not None:
+                value = value * scale.view(along)
+    repeats = plan.array(row, "repeats")
+    if repeats is not None:
+        value = value + _draw_for(repeats, value, row)
     return value.where(fed, own.float())
+
+
+def _draw_for(repeats: Tensor, value: Tensor, row: PlanRow) -> Tensor:
+    """Return noise for the first dimension's entries at `repeats`, as large as `noise` spreads of the value, else 0."""
+    generator = torch.Generator().manual_seed(int(row.parameters["seed"]))
+    drawn = torch.randn((len(repeats), *value.shape[1:]), generator=generator)
+    spread = float(value.std(correction=0)) * float(row.parameters["noise"])
+    return torch.zeros_like(value).index_copy(0, repeats, drawn * spread)
 
 
 def _kernels(row: PlanRow, plan: TransferPlan, source: TensorSource, own: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tlvcli.core.graph import ModelGraph
 from tlvcli.core.plan import TransferPlan, assemble_plan
 from tlvcli.core.tensors import TensorSource
-from tlvcli.methods.mapping.options import NoOptions
+from tlvcli.methods.options import NoOptions
 
 if TYPE_CHECKING:
     from torch import Tensor

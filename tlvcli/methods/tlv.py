@@ -11,17 +11,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tlvcli.core.graph import Layer, ModelGraph
-from tlvcli.core.plan import LayerMatch, Mapped, PlanRow, TransferPlan, assemble_plan, keep_row
+from tlvcli.core.graph import Layer, LayerKind, ModelGraph
+from tlvcli.core.plan import Mapped, PlanRow, TransferPlan, assemble_plan, keep_row
 from tlvcli.core.runtime import derive_seed, make_generator
 from tlvcli.core.tensors import TensorSource
+from tlvcli.methods.mapping.layer import map_layer
 from tlvcli.methods.mapping.linear_statistics import LinearStatistics, cumulative_statistics
-from tlvcli.methods.mapping.options import VarianceOptions
-from tlvcli.methods.mapping.variance import map_convolution
-from tlvcli.methods.matching.index import match_by_index
+from tlvcli.methods.options import TlvOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from tlvcli.methods.recipe import Mapper, Matcher
+
+GROUPS: tuple[tuple[LayerKind, ...], ...] = (("conv2d",), ("depthwise-conv2d",))
 
 
 def plan_tlv(
@@ -30,12 +33,18 @@ def plan_tlv(
     target: Mapping[str, Tensor],
     target_graph: ModelGraph,
     *,
-    options: VarianceOptions,
+    options: TlvOptions,
     seed: int,
+    match: Matcher,
+    map_weight: Mapper,
 ) -> TransferPlan:
     """Plan every target tensor; each layer draws from its own stream of `seed`."""
-    matches = match_by_index(source_graph, target_graph, groups=(("conv2d",), ("depthwise-conv2d",)))
-    parts = [_plan_convolution(match, source, target, options, seed) for match in matches]
+    parts = [
+        map_layer(
+            found, source, target, map_weight=map_weight, generator=make_generator(seed, "tlv", found.target.name)
+        )
+        for found in match(source_graph, target_graph, groups=GROUPS)
+    ]
     parts.append(_plan_linear_layers(source, source_graph, target_graph, options, seed))
     return assemble_plan(
         target_graph,
@@ -44,25 +53,11 @@ def plan_tlv(
     )
 
 
-def _plan_convolution(
-    match: LayerMatch, source: TensorSource, target: Mapping[str, Tensor], options: VarianceOptions, seed: int
-) -> Mapped:
-    if match.source is None:
-        return Mapped(tuple(keep_row(tensor.name, tensor.shape, match.reason) for tensor in match.target.tensors))
-    return map_convolution(
-        match,
-        source.read(f"{match.source.name}.weight".lstrip(".")),
-        target[f"{match.target.name}.weight".lstrip(".")],
-        options=options,
-        generator=make_generator(seed, "tlv", match.target.name),
-    )
-
-
 def _plan_linear_layers(
     source: TensorSource,
     source_graph: ModelGraph,
     target_graph: ModelGraph,
-    options: VarianceOptions,
+    options: TlvOptions,
     seed: int,
 ) -> Mapped:
     layers, source_layers = target_graph.of_kind("linear"), source_graph.of_kind("linear")

@@ -20,6 +20,8 @@ from tlvcli.methods.mapping.linear_statistics import cumulative_statistics
 from tlvcli.methods.mapping.options import VarianceReferenceOptions
 from tlvcli.methods.mapping.variance_reference import map_by_centre, map_convolution
 from tlvcli.methods.matching.index import match_by_index
+from tlvcli.methods.matching.layers import Groups
+from tlvcli.methods.options import NoOptions
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -41,7 +43,8 @@ def plan_tlv_reference(
     """
     generator = torch.Generator().manual_seed(seed)
     parts = []
-    for match in match_by_index(source_graph, target_graph, groups=(("conv2d", "depthwise-conv2d"),)):
+    groups: Groups = (("conv2d", "depthwise-conv2d"),)
+    for match in match_by_index(source_graph, target_graph, groups=groups, options=NoOptions()):
         if match.source is not None:
             parts += _plan_convolution(match, match.source, source, target, options, generator)
     parts += _plan_linear_layers(source, source_graph, target_graph, generator)

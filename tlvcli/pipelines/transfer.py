@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from tlvcli import __version__
-from tlvcli.core.config import Config, known_keys, parse_config
+from tlvcli.core.config import Config, known_keys
 from tlvcli.core.errors import TlvError
 from tlvcli.core.graph import ModelGraph, TensorSpec
 from tlvcli.core.plan import PlanRow, TransferPlan
@@ -18,14 +18,15 @@ from tlvcli.core.report import OutputInfo, Report, ReportPart
 from tlvcli.core.runtime import Stopwatch
 from tlvcli.io.atomic import refuse_existing
 from tlvcli.io.reports import write_report
-from tlvcli.methods.table import TransferMethod, find_method
+from tlvcli.methods.recipe import make_recipe
+from tlvcli.methods.table import MAPPINGS, MATCHINGS, TRANSFER_METHODS, TransferMethod, find_method
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint, load_module, open_reference, save_tensors
+from tlvcli.pipelines.outputs import Dtype, refuse_inputs, refuse_report, refuse_suffix
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SCHEMA = "tlv.transfer/1"
-Dtype = Literal["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
 
 
 class TransferConfig(Config):
@@ -34,8 +35,9 @@ class TransferConfig(Config):
     source: str = Field(description="checkpoint file, ARCH@WEIGHTS or ARCH@random")
     target_arch: str = Field(description="torchvision builder, timm:NAME, or path/to/file.py:callable")
     out: str = Field(description="safetensors file to write")
-    method: str = Field("tlv", description="how the target is started: tlv, tlv-reference or he")
-    mapping: dict[str, Any] = Field(default_factory=dict, description="choices of the method, see docs/methods")
+    method: str = Field("tlv", description="how the target is started: a transfer method's name")
+    matching: dict[str, Any] = Field(default_factory=dict, description="which matching, by `method`, and its choices")
+    mapping: dict[str, Any] = Field(default_factory=dict, description="which mapping, by `method`, and its choices")
     num_classes: int | None = Field(None, ge=1, description="classes of the target; default: the source's, else 1000")
     in_chans: int | None = Field(None, ge=1, description="input channels of the target; default: the source's, else 3")
     seed: int = Field(0, ge=0, description="seeds the target's initialisation and every draw of the method")
@@ -66,32 +68,31 @@ def run(config: TransferConfig) -> Report[TransferResult]:
     """Transfer, and write the checkpoint and its report unless it is a dry run."""
     watch = Stopwatch()
     method = find_method(config.method)
-    options = _parse_options(method, config)
+    recipe = make_recipe(method, config.matching, config.mapping)
     out, report_path = Path(config.out), _report_path(config)
     _refuse_outputs(config, out, report_path)
 
     source = open_reference(
         config.source, role="source", key=config.key, arch=None, offline=config.offline, seed=config.seed
     )
+    refuse_inputs((out, report_path), source.files)
     module, architecture, start = _build_target(config, source)
     target, target_graph = module.state_dict(), _graph_of(module)
-    plan: TransferPlan = method.load_planner()(
-        source.tensors, _source_graph(source), target, target_graph, options=options, seed=config.seed
-    )
+    plan = recipe.plan(source.tensors, _source_graph(source), target, target_graph, seed=config.seed)
     dtypes = _output_dtypes(config, source, start, target_graph)
     outputs: list[OutputInfo] = []
     if not config.dry_run:
         provenance = _provenance(method, source, start, architecture)
         specs = tuple(TensorSpec(t.name, t.shape, dtypes[t.name]) for t in target_graph.tensors())
         tensors = _carry_out(plan, source, target, dtypes)
-        outputs.append(save_tensors(out, specs, tensors, provenance=provenance, force=config.force))
+        outputs.extend(save_tensors(out, specs, tensors, provenance=provenance, force=config.force))
 
     report = Report[TransferResult](
         schema_id=SCHEMA,
         tlv_version=__version__,
         run=watch.run_info(),
         inputs=[source.info, *([start.info] if start else [])],
-        config={**config.model_dump(), "mapping": options.model_dump()},
+        config={**config.model_dump(), **recipe.choices()},
         result=_result(method, architecture, plan, target_graph, dtypes),
         outputs=outputs,
         warnings=[*source.warnings, *(start.warnings if start else ()), *plan.warnings],
@@ -102,18 +103,12 @@ def run(config: TransferConfig) -> Report[TransferResult]:
 
 
 def config_keys() -> list[str]:
-    """Return every key that --config and --set take, the choices of all methods among them."""
-    from tlvcli.methods.table import TRANSFER_METHODS
-
-    keys = [key for key in known_keys(TransferConfig) if key != "mapping"]
-    for method in TRANSFER_METHODS:
-        keys += [f"mapping.{key}" for key in known_keys(method.load_options())]
+    """Return every key that --config and --set take, the choices of all methods and their parts among them."""
+    keys = [key for key in known_keys(TransferConfig) if key not in ("matching", "mapping")]
+    keys += ["matching.method", "mapping.method"]
+    for family, entries in (("matching", MATCHINGS), ("mapping", (*MAPPINGS, *TRANSFER_METHODS))):
+        keys += [f"{family}.{key}" for entry in entries for key in known_keys(entry.load_options())]
     return list(dict.fromkeys(keys))
-
-
-def _parse_options(method: TransferMethod, config: TransferConfig) -> Config:
-    options: Config = parse_config(method.load_options(), config.mapping, prefix="mapping.")
-    return options
 
 
 def _report_path(config: TransferConfig) -> Path:
@@ -121,22 +116,10 @@ def _report_path(config: TransferConfig) -> Path:
 
 
 def _refuse_outputs(config: TransferConfig, out: Path, report_path: Path) -> None:
-    for given in (config.source, config.target_checkpoint):
-        for output in (out, report_path):
-            if given and Path(given).exists() and output.exists() and output.samefile(given):
-                raise TlvError(
-                    "output-is-input",
-                    f"{output} is also an input",
-                    "name another output; --force does not allow it",
-                )
-    if out.suffix != ".safetensors":
-        raise TlvError(
-            "output-not-safetensors",
-            f"{out} does not end in .safetensors",
-            f"tlv writes nothing else; name it {out.with_suffix('.safetensors').name}",
-        )
-    if out.resolve() == report_path.resolve():
-        raise TlvError("config-invalid", f"{out} is named for checkpoint and report", "name two files")
+    given = (config.source, config.target_checkpoint)
+    refuse_inputs((out, report_path), [Path(name) for name in given if name])
+    refuse_suffix(out)
+    refuse_report(report_path, (out,))
     if not config.dry_run:
         refuse_existing(out, force=config.force)
     if not config.dry_run or config.report:

@@ -1,25 +1,19 @@
-"""Choices of the variance mapping; importable without torch."""
+"""Choices of the mappings; importable without torch."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tlvcli.core.config import Config
+from tlvcli.methods.options import SwitchableConfig
 
 Choice = Literal["max-var", "min-var", "two-tailed", "interleaved", "random"]
 
 
-class _SwitchableConfig(Config):
-    @field_validator("*", mode="before")
-    @classmethod
-    def _yaml_off(cls, value: Any) -> Any:
-        return "off" if value is False else value  # YAML 1.1 reads a bare off as false
-
-
-class VarianceOptions(_SwitchableConfig):
-    """Choices of `tlv`, the corrected variance mapping."""
+class VarianceOptions(SwitchableConfig):
+    """Choices of the corrected variance mapping."""
 
     keep: Choice = Field("interleaved", description="which source channels stay where the target is narrower")
     remove: Choice = Field("random", description="which target slots take a source channel where it is wider")
@@ -35,13 +29,9 @@ class VarianceOptions(_SwitchableConfig):
         "off",
         description="permute channels: not, the same way in every filter, or anew in every filter as published",
     )
-    linear_statistics: Literal["cumulative", "divided", "off"] = Field(
-        "cumulative",
-        description="draw linear layers from the source's mean and std; divided: by the number of target layers too",
-    )
 
 
-class VarianceReferenceOptions(_SwitchableConfig):
+class VarianceReferenceOptions(SwitchableConfig):
     """Choices of `tlv-reference`, as the authors' constructor takes them; padding is with zeros."""
 
     keep: Choice = Field("interleaved", description="which source channels stay where the target is narrower")
@@ -50,5 +40,12 @@ class VarianceReferenceOptions(_SwitchableConfig):
     shuffle: Literal["off", "independent"] = Field("independent", description="permute filters and their kernels")
 
 
-class NoOptions(Config):
-    """A method without choices."""
+class MagnitudeOptions(Config):
+    """Choices of the magnitude mapping."""
+
+    priority: Literal["largest", "smallest"] = Field(
+        "largest", description="which source channels stay where the target is narrower, by the sum of |w|"
+    )
+    fan_in: Literal["chosen", "all"] = Field(
+        "chosen", description="rank input channels over the chosen filters, or over all of the source's"
+    )

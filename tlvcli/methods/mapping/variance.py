@@ -1,10 +1,11 @@
-"""Variance mapping (TLV), corrected: a convolution of one width and kernel size becomes another.
+"""Variance mapping (TLV), corrected: a weight of one width and kernel size becomes another.
 
 Channels are ranked by the population variance of their weights. A narrower target keeps some source channels, a
 wider one gives some of its slots to them and keeps its own initialisation elsewhere. Against the authors' code
 (see `variance_reference`), equal shapes are copied, chosen channels keep their order and are the same in every
 filter, `random` draws without replacement, `two-tailed` and `interleaved` hold for any number, kernels need not
-be square nor differ by an even number, and the bias follows its filter.
+be square nor differ by an even number, and the bias follows its filter. Beside convolutions of images, which the
+authors map, it takes linear layers and vectors.
 """
 
 from __future__ import annotations
@@ -15,51 +16,61 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tlvcli.core.graph import TensorSpec
-from tlvcli.core.plan import LayerMatch, Mapped, PlanRow, keep_row
+from tlvcli.core.plan import OWN, LayerMatch, Mapped
+from tlvcli.methods.mapping.index_maps import describe_change, gathered, row, share_of
 from tlvcli.methods.mapping.options import Choice, VarianceOptions
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-OWN = -1  # in an index map: the target keeps its own value here
 
-
-def map_convolution(
+def map_by_variance(
     match: LayerMatch, source: Tensor, target: Tensor, *, options: VarianceOptions, generator: Generator
 ) -> Mapped:
-    """Plan one convolution: weights `source` [out, in, kh, kw] into the shape of `target`, and the bias.
+    """Plan one weight [out, in, kh, kw], [out, in] or [out].
 
     Returns:
-        A row for each tensor of the target layer; the maps are [out] and [in], or [out, in] where every filter
-        chooses for itself.
+        A row and its maps: [out] and [in], or [out, in] where every filter chooses for itself.
     """
-    assert match.source is not None
-    weight, source_weight = match.target.find("weight"), match.source.find("weight")
-    assert weight is not None
-    assert source_weight is not None
     if source.shape == target.shape and options.shuffle == "off":
-        row = _row(weight, source_weight, "copy", {}, 1.0, f"{match.reason}; same shape")
-        return _with_bias(match, Mapped((row,)), outputs=None)
-
+        return gathered(match, [None] * source.dim())
+    if source.dim() > 4 or source.dim() == 3 or match.target.kind == "conv-transpose":
+        # Maps of nothing but OWN keep the layer, and what follows it.
+        return gathered(match, [torch.full((size,), OWN) for size in target.shape])
     outputs = _choose_channels(source, target, 0, options, generator)  # [out]
+    if source.dim() < 4:
+        inputs = [_choose_channels(source, target, dim, options, generator) for dim in range(1, source.dim())]
+        return gathered(match, [outputs, *inputs])
+    return _map_convolution(match, source, target, outputs, options, generator)
+
+
+def _map_convolution(
+    match: LayerMatch,
+    source: Tensor,
+    target: Tensor,
+    outputs: Tensor,
+    options: VarianceOptions,
+    generator: Generator,
+) -> Mapped:
+    assert match.source is not None
+    tensor = match.target.leading
     if options.fan_in == "per-layer" and options.shuffle != "independent":
         inputs = _choose_channels(source, target, 1, options, generator)  # [in]
-        arrays = {f"{weight.name}:outputs": outputs, f"{weight.name}:inputs": inputs}
-        fed = _share(outputs) * _share(inputs)
+        arrays = {f"{tensor.name}:outputs": outputs, f"{tensor.name}:inputs": inputs}
+        fed = share_of(outputs) * share_of(inputs)
     else:
         kernels = _choose_kernels(source, target, outputs, options, generator)  # [out, in]
-        arrays = {f"{weight.name}:kernels": kernels}
-        fed = _share(kernels)
-    row = _row(
-        weight,
-        source_weight,
+        arrays = {f"{tensor.name}:kernels": kernels}
+        fed = share_of(kernels)
+    mapped = row(
+        tensor,
+        match.source.leading,
         "kernels",
         {"pad": options.pad, "pool": options.pool},
         fed * _kernel_overlap(source, target),
-        f"{match.reason}; {_describe_change(source, target)}",
+        f"{match.reason}; {describe_change(match.source.leading, tensor)}",
     )
-    return _with_bias(match, Mapped((row,), arrays), outputs=outputs)
+    return Mapped((mapped,), arrays, outputs=outputs)
 
 
 def choose(rank: Callable[[], Tensor], size: tuple[int, int], mode: Choice, count: int, generator: Generator) -> Tensor:
@@ -147,9 +158,15 @@ def _channel_variance(weight: Tensor, dim: int) -> Tensor:
     Summed in memory order, which takes a tenth of the time of torch's own `var`.
     """
     first, second = weight.float(), weight.float().square()
+    if weight.dim() == 1:
+        return second  # one value has no variance, its square ranks it instead
     if dim == 1:
         first, second = first.mean(0), second.mean(0)  # [in, kh, kw]
-    return second.flatten(1).mean(1) - first.flatten(1).mean(1).square()
+    return _mean_of_each(second) - _mean_of_each(first).square()
+
+
+def _mean_of_each(values: Tensor) -> Tensor:
+    return values.flatten(1).mean(1) if values.dim() > 1 else values
 
 
 def _spread(filters: Tensor) -> Tensor:
@@ -159,50 +176,6 @@ def _spread(filters: Tensor) -> Tensor:
     return second if kernels.shape[2] == 1 else second - kernels.mean(2).square()
 
 
-def _share(index: Tensor) -> float:
-    return float((index >= 0).double().mean())
-
-
 def _kernel_overlap(source: Tensor, target: Tensor) -> float:
     """Return the share of a target kernel's positions that source values reach."""
     return prod(min(a, b) for a, b in zip(source.shape[2:], target.shape[2:], strict=True)) / prod(target.shape[2:])
-
-
-def _describe_change(source: Tensor, target: Tensor) -> str:
-    return f"{'x'.join(map(str, source.shape))} -> {'x'.join(map(str, target.shape))}"
-
-
-def _with_bias(match: LayerMatch, mapped: Mapped, outputs: Tensor | None) -> Mapped:
-    assert match.source is not None
-    bias, source_bias = match.target.find("bias"), match.source.find("bias")
-    if bias is None:
-        return mapped
-    if source_bias is None:
-        row = keep_row(bias.name, bias.shape, f"{match.reason}; the source layer has no bias")
-        return Mapped((*mapped.rows, row), mapped.arrays)
-    if outputs is None:
-        row = _row(bias, source_bias, "copy", {}, 1.0, f"{match.reason}; same shape")
-        return Mapped((*mapped.rows, row), mapped.arrays)
-    row = _row(bias, source_bias, "gather", {}, _share(outputs), f"{match.reason}; follows its filters")
-    return Mapped((*mapped.rows, row), {**mapped.arrays, f"{bias.name}:index0": outputs})
-
-
-def _row(
-    tensor: TensorSpec,
-    source: TensorSpec,
-    operation: str,
-    parameters: dict[str, int | float | str],
-    transferred: float,
-    reason: str,
-) -> PlanRow:
-    return PlanRow.model_validate(
-        {
-            "tensor": tensor.name,
-            "shape": tensor.shape,
-            "source": source.name,
-            "operation": operation,
-            "parameters": parameters,
-            "transferred": transferred,
-            "reason": reason,
-        }
-    )

@@ -5,12 +5,10 @@ From TLV (the code of "Transfer Learning using Variance-based mapping and Featur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from tlvcli.core.graph import LayerKind, ModelGraph
+from tlvcli.core.graph import ModelGraph
 from tlvcli.core.plan import LayerMatch
-
-_KIND_WORDS: dict[LayerKind, str] = {"conv2d": "convolution", "depthwise-conv2d": "depthwise convolution"}
+from tlvcli.methods.matching.layers import Groups, lack_of
+from tlvcli.methods.options import NoOptions
 
 
 def sources_for_targets(num_source: int, num_target: int) -> tuple[int, ...]:
@@ -23,15 +21,14 @@ def sources_for_targets(num_source: int, num_target: int) -> tuple[int, ...]:
 
 
 def match_by_index(
-    source: ModelGraph, target: ModelGraph, *, groups: Sequence[tuple[LayerKind, ...]]
+    source: ModelGraph, target: ModelGraph, *, groups: Groups, options: NoOptions
 ) -> tuple[LayerMatch, ...]:
     """Match layers of the same group of kinds by relative depth; every target layer of a group gets a row."""
     matches: list[LayerMatch] = []
     for kinds in groups:
         candidates, layers = source.of_kind(*kinds), target.of_kind(*kinds)
         if not candidates:
-            words = " or ".join(_KIND_WORDS.get(kind, kind) for kind in kinds)
-            matches += [LayerMatch(layer, None, f"the source has no {words}") for layer in layers]
+            matches += [LayerMatch(layer, None, lack_of(kinds)) for layer in layers]
             continue
         if not layers:
             continue
