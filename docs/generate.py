@@ -1,6 +1,7 @@
 """Everything under docs/ and in the package that is generated: schemas, command reference, configuration, index.
 
-`make docs` writes it; a test holds that what is committed is what this makes.
+`make docs` writes it, and `docs/generate.py --timm` what comes from timm; tests hold that what is committed is what
+this makes.
 """
 
 from __future__ import annotations
@@ -16,21 +17,27 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from tlvcli.cli.app import app
+from tlvcli.core.errors import TlvError
 from tlvcli.core.report import Report
-from tlvcli.methods.table import TRANSFER_METHODS
-from tlvcli.models.recognise import build_signature_index
+from tlvcli.methods.table import MAPPINGS, MATCHINGS, TRANSFER_METHODS, Part, TransferMethod
+from tlvcli.models.builders import classifier_names
+from tlvcli.models.recognition.index import format_index
+from tlvcli.models.recognition.make import Skeleton, compress, make_catalogue, make_index, read_skeleton
+from tlvcli.pipelines import convert as convert_pipeline
 from tlvcli.pipelines import eval as eval_pipeline
 from tlvcli.pipelines import inspect as inspect_pipeline
 from tlvcli.pipelines import train as train_pipeline
 from tlvcli.pipelines import transfer as transfer_pipeline
 
 ROOT = Path(__file__).resolve().parents[1]
+RECOGNITION = "tlvcli/models/recognition"
 
 COMMANDS: dict[str, tuple[Any, type[BaseModel], type[BaseModel]]] = {
     "inspect": (inspect_pipeline, inspect_pipeline.InspectConfig, inspect_pipeline.InspectResult),
     "transfer": (transfer_pipeline, transfer_pipeline.TransferConfig, transfer_pipeline.TransferResult),
     "train": (train_pipeline, train_pipeline.TrainConfig, train_pipeline.TrainResult),
     "eval": (eval_pipeline, eval_pipeline.EvalConfig, eval_pipeline.EvalResult),
+    "convert": (convert_pipeline, convert_pipeline.ConvertConfig, convert_pipeline.ConvertResult),
 }
 
 
@@ -94,16 +101,27 @@ def _configuration() -> str:
     for name, (_, config, _) in COMMANDS.items():
         lines += ["", f"## tlv {name}", "", *_table(config)]
     for method in TRANSFER_METHODS:
-        options = method.load_options()
-        lines += [
-            "",
-            f"## Choices of `--method {method.name}`",
-            "",
-            f"{method.summary} ({method.reference})",
-            "",
-        ]
-        lines += list(_table(options, "mapping.")) if options.model_fields else ["None."]
+        lines += _choices(f"Choices of `--method {method.name}`", method, "mapping.")
+        if method.matching and method.mapping:
+            lines += ["", f"Composed; by default of matching `{method.matching}` and mapping `{method.mapping}`."]
+    lines += ["", "## Matchings and mappings", "", *_COMPOSITION]
+    for part in MATCHINGS:
+        lines += _choices(f"`--set matching.method={part.name}`", part, "matching.", level="###")
+    for part in MAPPINGS:
+        lines += _choices(f"`--set mapping.method={part.name}`", part, "mapping.", level="###")
     return "\n".join(lines) + "\n"
+
+
+_COMPOSITION = (
+    "A composed method says which layers take part and what becomes of the rest; which source layer feeds which target",
+    "layer, and how one tensor becomes another shape, can be chosen singly, each with its own choices.",
+)
+
+
+def _choices(title: str, entry: TransferMethod | Part, prefix: str, level: str = "##") -> list[str]:
+    options = entry.load_options()
+    table = list(_table(options, prefix)) if options.model_fields else ["No choices."]
+    return ["", f"{level} {title}", "", f"{entry.summary} ({entry.reference})", "", *table]
 
 
 def _table(config: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -126,16 +144,52 @@ def _values(annotation: Any) -> str:
     return "keys and values" if origin is dict else " or ".join(map(_values, arguments))
 
 
-def main() -> None:
-    """Write every generated file."""
-    files = generated_texts()
-    files["tlvcli/models/signatures.json"] = json.dumps(build_signature_index(), indent=1, sort_keys=True) + "\n"
-    for name, text in files.items():
-        path = ROOT / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        sys.stdout.write(f"wrote {name}\n")
+def _write_recognition(*, timm: bool) -> None:
+    skeletons = list(_read_skeletons([f"timm:{name}" for name in _timm_names()] if timm else classifier_names()))
+    library = "timm" if timm else "torchvision"
+    _write(f"{RECOGNITION}/{library}.txt", format_index(make_index(skeletons)).encode())
+    if not timm:
+        _write(f"{RECOGNITION}/torchvision_tensors.txt.xz", compress(make_catalogue(skeletons)))
+
+
+def _timm_names() -> list[str]:
+    import timm
+
+    return list(timm.list_models())
+
+
+def _read_skeletons(names: list[str]) -> Iterator[Skeleton]:
+    skeletons = filter(None, map(_try_skeleton, names))
+    num_read = 0
+    for num_read, skeleton in enumerate(skeletons, start=1):  # noqa: B007
+        yield skeleton
+    sys.stdout.write(f"{num_read} of {len(names)} architectures\n")
+
+
+def _try_skeleton(name: str) -> Skeleton | None:
+    try:
+        return read_skeleton(name)
+    except TlvError as error:
+        sys.stdout.write(f"skipped {name}: {error.message}\n")
+        return None
+
+
+def _write(name: str, content: bytes) -> None:
+    path = ROOT / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    sys.stdout.write(f"wrote {name}\n")
+
+
+def main(arguments: list[str]) -> None:
+    """Write every generated file; with `--timm` only timm's part of the index, which takes five minutes."""
+    if arguments == ["--timm"]:
+        _write_recognition(timm=True)
+        return
+    for name, text in generated_texts().items():
+        _write(name, text.encode())
+    _write_recognition(timm=False)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -9,23 +9,39 @@ import typer
 
 from tlvcli.cli.app import app
 from tlvcli.cli.options import complete_architecture
+from tlvcli.pipelines.convert import ConvertConfig
 from tlvcli.pipelines.eval import EvalConfig
 from tlvcli.pipelines.inspect import InspectConfig
 from tlvcli.pipelines.train import TrainConfig
 from tlvcli.pipelines.transfer import TransferConfig
 
+LOOK = {"depth", "sort", "markdown"}
 SPEAKING = {"json", "quiet", "verbose", "debug", "config", "set"}
 DATA = {"data", "image_size", "arch", "key", "download", "data_seed", "device", "precision", "workers"}
 FLAGS = {
-    "inspect": {"checkpoint", "key", "offline", "report", "force"},
+    "inspect": {
+        *("checkpoint", "key", "layers", "plots", "stats", "fail_on", "verify", "summary", "arch", "input_size"),
+        *("against", "against_key", "exit_code", "atol", "rtol", "offline", "report", "force"),
+        *LOOK,
+    },
     "transfer": {
         *("source", "target_arch", "out", "method", "num_classes", "in_chans", "target_checkpoint", "dtype", "key"),
         *("dry_run", "seed", "offline", "force", "report"),
     },
     "train": {"checkpoint", "out", "epochs", "lr", "batch_size", "seed", "offline", "report", "force", *DATA},
     "eval": {"checkpoint", "batch_size", "seed", "offline", "report", "force", *DATA},
+    "convert": {
+        *("checkpoint", "out", "dtype", "key", "ema", "arch", "shard_size"),
+        *("dry_run", "offline", "report", "force"),
+    },
 }
-CONFIGS = {"inspect": InspectConfig, "transfer": TransferConfig, "train": TrainConfig, "eval": EvalConfig}
+CONFIGS = {
+    "inspect": InspectConfig,
+    "transfer": TransferConfig,
+    "train": TrainConfig,
+    "eval": EvalConfig,
+    "convert": ConvertConfig,
+}
 
 
 def _parameters(command: str) -> dict[str, Any]:
@@ -35,7 +51,7 @@ def _parameters(command: str) -> dict[str, Any]:
 
 def test_the_commands() -> None:
     group: Any = typer.main.get_command(app)
-    assert list(group.commands) == ["inspect", "transfer", "train", "eval"]
+    assert list(group.commands) == ["inspect", "transfer", "train", "eval", "convert"]
 
 
 @pytest.mark.parametrize("command", list(FLAGS))
@@ -47,7 +63,7 @@ def test_the_flags(command: str) -> None:
 def test_every_flag_has_a_key_and_shows_its_default(command: str) -> None:
     fields = CONFIGS[command].model_fields
     for name, parameter in _parameters(command).items():
-        if name in SPEAKING or (name in ("report", "force") and name not in fields):
+        if name in SPEAKING | LOOK or (name in ("report", "force") and name not in fields):
             continue  # how the command speaks, or where the command line puts a copy of the report
         assert name in fields, name
         shown, default = parameter.show_default, fields[name].default

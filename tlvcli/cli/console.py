@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from tlvcli.core.errors import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+FACT_INDENT = 13
 
 
 def results() -> Console:
@@ -34,6 +37,11 @@ def warn(text: str) -> None:
     messages().print(f"[yellow]warning:[/] {safe(text)}")
 
 
+def refuse(text: str) -> None:
+    """Write to stderr which gate was not met."""
+    messages().print(f"[bold red]gate not met:[/] {safe(text)}")
+
+
 def plain_table(*columns: str, right: Collection[str] = ()) -> Table:
     """Return a table without borders; `right` columns are numbers."""
     from rich.table import Table
@@ -42,6 +50,15 @@ def plain_table(*columns: str, right: Collection[str] = ()) -> Table:
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
     return table
+
+
+def write_fact(console: Console, label: str, text: str) -> None:
+    """Write a label and what it says; on a terminal further lines start below the text, elsewhere there are none."""
+    width = max(40, console.width - FACT_INDENT) if console.is_terminal else 10**6
+    first, *more = textwrap.wrap(printable(text), width, break_on_hyphens=False) or [""]
+    console.print(f"[bold]{label:<{FACT_INDENT - 1}}[/] {escape(first)}", soft_wrap=True)
+    for line in more:
+        console.print(" " * FACT_INDENT + escape(line), soft_wrap=True)
 
 
 def write_columns(
@@ -94,3 +111,16 @@ def size(num_bytes: int) -> str:
 def shape(dimensions: tuple[int, ...]) -> str:
     """Write a shape: 64x3x7x7, or scalar."""
     return "x".join(map(str, dimensions)) or "scalar"
+
+
+def bar(share: float, width: int) -> str:
+    """Draw a share of 0 to 1 as a bar of at most `width` cells, in eighths of a cell."""
+    eighths = round(share * width * 8)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def markdown_table(rows: Sequence[Sequence[str]], *, right: Collection[int]) -> str:
+    """Return a table for a pull request; the first row is the head, `right` columns are numbers."""
+    cells = [[printable(cell).replace("|", "\\|") for cell in row] for row in rows]
+    rule = ["---:" if column in right else "---" for column in range(len(cells[0]))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (cells[0], rule, *cells[1:]))

@@ -36,8 +36,8 @@ def read_config(context: typer.Context, model: type[BaseModel], also_known: Iter
 
 
 def show_report(context: typer.Context, report: Report[Any], render: Renderer) -> int:
-    """Print the report as JSON or draw it; warnings go to stderr. Returns the exit code."""
-    from tlvcli.cli.console import warn
+    """Print the report as JSON or draw it; warnings and gates go to stderr. Returns the exit code."""
+    from tlvcli.cli.console import refuse, warn
 
     given = context.params
     if _copies_report(given, report.config):
@@ -52,7 +52,10 @@ def show_report(context: typer.Context, report: Report[Any], render: Renderer) -
     else:
         render(report, given["verbose"])
     sys.stdout.flush()
-    return 0
+    failed = [gate for gate in report.gates if not gate.met]
+    for gate in failed:
+        refuse(f"{gate.flag}: {gate.message}")
+    return 1 if failed else 0
 
 
 def _copies_report(given: Mapping[str, Any], settings: Container[str]) -> bool:

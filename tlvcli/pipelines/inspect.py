@@ -1,24 +1,44 @@
-"""What is in a checkpoint: its tensors by layer, totals, and what the file says of itself."""
+"""What a checkpoint is and holds, and on request its values, its history, its cost, and how it differs from another."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from tlvcli import __version__
 from tlvcli.core.config import Config
+from tlvcli.core.errors import TlvError
 from tlvcli.core.graph import TensorSpec
 from tlvcli.core.provenance import Architecture, Provenance
-from tlvcli.core.report import InputInfo, Report, ReportPart
+from tlvcli.core.report import Gate, InputInfo, OutputInfo, Report, ReportPart
 from tlvcli.core.runtime import Stopwatch
+from tlvcli.core.tensors import TensorSource
 from tlvcli.io.checkpoint import Checkpoint, open_checkpoint
-from tlvcli.io.safetensors_header import ITEM_BYTES
-from tlvcli.models.graph import BUFFER_SUFFIXES
+from tlvcli.io.left_out import LeftOut
+from tlvcli.models.recognition.describe import Description, describe
+from tlvcli.models.recognition.identify import identify
+from tlvcli.models.recognition.result import Recognition
+from tlvcli.pipelines.checkpoints import open_reference, recognise_file
+from tlvcli.pipelines.inspection.content import (
+    InspectedLayer,
+    InspectTotals,
+    inspect_layers,
+    select_layers,
+    sum_layers,
+)
+from tlvcli.pipelines.inspection.difference import DifferenceSection, describe_difference
+from tlvcli.pipelines.inspection.statistics import StatisticsSection, describe_statistics, statistics_warnings
+from tlvcli.pipelines.inspection.summary import SummarySection, refuse_failed_summary, summarise_checkpoint
+from tlvcli.pipelines.inspection.verification import VerificationSection, verify
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SCHEMA = "tlv.inspect/1"
+_RANDOM_FORMAT = "random initialisation"
 
 
 class InspectConfig(Config):
@@ -26,154 +46,240 @@ class InspectConfig(Config):
 
     checkpoint: str = Field(description="checkpoint file of any format, ARCH@WEIGHTS or ARCH@random")
     key: str | None = Field(None, description="which part of a nested checkpoint, as in model_ema")
+    layers: str | None = Field(None, description="glob of layer names; they and what lies below them are listed")
+    stats: bool = Field(False, description="read every tensor and describe its values")
+    fail_on: Literal["nan"] | None = Field(None, description="nan: exit 1 if a tensor holds NaN or Inf; reads them all")
+    against: str | None = Field(None, description="compare with this checkpoint, tensor by tensor")
+    against_key: str | None = Field(None, description="which part of the other checkpoint, where it is nested")
+    atol: float = Field(0.0, ge=0, description="of --against: equal if |a - b| <= atol + rtol |a|")
+    rtol: float = Field(0.0, ge=0, description="of --against: see atol")
+    exit_code: bool = Field(False, description="of --against: exit 1 if the checkpoints differ")
+    verify: bool = Field(False, description="hash the file, and what it was made from; exit 1 if something changed")
+    summary: bool = Field(False, description="call the network on one input: output shapes, mult-adds, sizes")
+    arch: str | None = Field(None, description="architecture for the summary; default: what the file says or shows")
+    input_size: str | None = Field(None, description="of the summary: 224, 3,224,224 or 1,3,224,224")
+    plots: str | None = Field(None, description="folder for a histogram of each layer's weights")
     offline: bool = Field(False, description="never touch the network")
+    force: bool = Field(False, description="replace existing outputs")
 
 
-class InspectedTensor(ReportPart):
-    """One tensor; its name is the layer's, a dot, and its own."""
+class BesideTensors(ReportPart):
+    """An entry of the file that was not taken."""
 
     name: str
-    shape: tuple[int, ...]
-    dtype: str = Field(description="as torch names it: float32, bfloat16, int64")
-    parameters: int = Field(description="elements; 0 for a buffer")
-    buffers: int = Field(description="elements of running_mean, running_var or num_batches_tracked, else 0")
-    bytes: int
-
-
-class InspectedLayer(ReportPart):
-    """The tensors whose names agree up to the last dot."""
-
-    name: str = Field(description="empty for tensors without a dot in their name")
-    tensors: list[InspectedTensor]
-    parameters: int
-    buffers: int
-    bytes: int
-
-
-class InspectTotals(ReportPart):
-    """Sums over the whole checkpoint."""
-
-    layers: int
-    tensors: int
-    parameters: int = Field(description="elements of all tensors that are not buffers")
-    buffers: int = Field(
-        description="elements of tensors called running_mean, running_var or num_batches_tracked; others "
-        "cannot be told from parameters by their names, and count as parameters"
-    )
-    bytes: int = Field(description="of tensors; two names of one tensor count twice")
-    dtypes: dict[str, int] = Field(description="number of tensors of each dtype")
+    holds: str = Field(description="what it is, in words; a short value itself")
+    tensors: int = Field(description="in it, in however many mappings and lists")
+    bytes: int = Field(description="of these tensors")
 
 
 class InspectResult(ReportPart):
-    """The content of one checkpoint."""
+    """The content of one checkpoint, and the sections that were asked for."""
 
-    format: str = Field(description="safetensors, pytorch-zip, pytorch-legacy, or random initialisation")
-    file_bytes: int | None = Field(description="null where there is no file")
+    kind: str = Field(description="checkpoint, or what else tlv wrote, as its metadata say: plan-arrays, mask, resume")
+    format: str = Field(description="safetensors, sharded, pytorch-zip, pytorch-legacy, or random initialisation")
+    files: int = Field(description="number of files: an index and its shards, or one")
+    file_bytes: int | None = Field(description="of all files; null where there is none")
     architecture: Architecture | None = Field(description="null where the file does not name it")
+    recognition: Recognition | None = Field(description="what names and shapes show; null: no architecture we know")
+    description: Description = Field(description="what names and shapes say of any network")
     key: str | None = Field(description="the part of a nested file that was taken; null: the top level")
     prefix: str = Field(description="what wrapped modules had put before every name; not in the names here")
     alternatives: list[str] = Field(description="other parts with tensors, for --key; a dot is the top level")
     ignored: list[str] = Field(description="all other entries of the file, at the level taken and above")
-    totals: InspectTotals
+    beside: list[BesideTensors] = Field(description="what the entries that were not taken hold")
+    totals: InspectTotals = Field(description="of all layers, whatever --layers selects")
     layers: list[InspectedLayer] = Field(description="in the order of the checkpoint")
     metadata: dict[str, str] = Field(description="text in the file's header, without tlv's own")
     provenance: Provenance | None = Field(description="null where another tool wrote the file")
+    statistics: StatisticsSection | None = Field(None, description="null without --stats")
+    difference: DifferenceSection | None = Field(None, description="null without --against")
+    verification: VerificationSection | None = Field(None, description="null without --verify")
+    summary: SummarySection | None = Field(None, description="null without --summary")
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is inspected: a file, or an architecture's random start."""
+
+    tensors: TensorSource
+    file: Checkpoint | None
+    architecture: Architecture | None
 
 
 def run(config: InspectConfig) -> Report[InspectResult]:
     """Describe a checkpoint; of a safetensors file only the header is read, and torch is not imported."""
     watch = Stopwatch()
-    architecture, file, specs = _open(config)
-    result = _describe_checkpoint(architecture, file, specs)
-    source = InputInfo(
-        role="checkpoint",
-        path=str(file.path) if file else config.checkpoint,
-        format=result.format,
-        key=result.key,
-        tensors=result.totals.tensors,
-        parameters=result.totals.parameters,
-        order=file.order if file else "architecture",
-    )
+    subject = _open(config.checkpoint, config.key, offline=config.offline)
+    layers = inspect_layers(subject.tensors.specs)
+    chosen = select_layers(layers, config.layers)
+    specs = tuple(spec for spec in subject.tensors.specs if config.layers is None or spec.name in _names(chosen))
+    inputs = [_input_info("checkpoint", config.checkpoint, subject)]
+    outputs: list[OutputInfo] = []
+    warnings: list[str] = []
+    gates: list[Gate] = []
+
+    result = _describe(subject, layers, chosen)
+    sections: dict[str, ReportPart] = {}
+    if config.stats or config.fail_on:
+        statistics = describe_statistics(_Selected(subject.tensors, specs))
+        sections["statistics"] = statistics
+        warnings += statistics_warnings(statistics)
+        if config.fail_on:
+            gates.append(_finite_gate(statistics))
+    if config.against:
+        other = _open(config.against, config.against_key, offline=config.offline)
+        inputs.append(_input_info("reference", config.against, other))
+        difference = _compare(config, subject, other, specs)
+        sections["difference"] = difference
+        if config.exit_code:
+            gates.append(_identity_gate(difference))
+    if config.verify:
+        verification = verify(_file_of(subject, config))
+        sections["verification"] = verification
+        gates.append(_history_gate(verification))
+    if config.summary:
+        sections["summary"] = _summarise(config, subject)
+    if config.plots:
+        from tlvcli.pipelines.inspection.plots import draw_histograms
+
+        outputs += draw_histograms(_Selected(subject.tensors, specs), chosen, Path(config.plots), force=config.force)
     return Report[InspectResult](
         schema_id=SCHEMA,
         tlv_version=__version__,
         run=watch.run_info(),
-        inputs=[source],
+        inputs=inputs,
         config=config.model_dump(),
-        result=result,
-        outputs=[],
-        warnings=[],
+        result=result.model_copy(update=sections),
+        outputs=outputs,
+        warnings=warnings,
+        gates=gates,
     )
 
 
-def _open(config: InspectConfig) -> tuple[Architecture | None, Checkpoint | None, Sequence[TensorSpec]]:
-    path = Path(config.checkpoint)
+def refuse_failure(report: Report[InspectResult]) -> None:
+    """Raise `summary-failed` where a layer failed in the summary; the rows up to it are in the report."""
+    if report.result.summary is not None:
+        refuse_failed_summary(report.result.summary)
+
+
+def _names(layers: list[InspectedLayer]) -> frozenset[str]:
+    return frozenset(tensor.name for layer in layers for tensor in layer.tensors)
+
+
+@dataclass(frozen=True)
+class _Selected:
+    """Some tensors of a source."""
+
+    source: TensorSource
+    specs: tuple[TensorSpec, ...]
+
+    def read(self, name: str) -> Tensor:
+        return self.source.read(name)
+
+    def read_bytes(self, name: str) -> memoryview:
+        return self.source.read_bytes(name)
+
+
+def _open(reference: str, key: str | None, *, offline: bool) -> _Subject:
+    path = Path(reference)
     if "@" not in path.name or path.exists():
-        file = open_checkpoint(path, key=config.key)
-        return (file.provenance.architecture if file.provenance else None), file, file.specs
-    # Only here, since it builds the architecture, and so takes the seconds that torch takes to import.
-    from tlvcli.pipelines.checkpoints import open_reference
+        file = open_checkpoint(path, key=key)
+        if file.provenance is None:
+            file, _ = recognise_file(file)
+        return _Subject(file, file, file.provenance.architecture if file.provenance else None)
+    opened = open_reference(reference, role="checkpoint", key=key, arch=None, offline=offline, seed=0)
+    return _Subject(opened.tensors, opened.file, opened.architecture)
 
-    opened = open_reference(
-        config.checkpoint, role="checkpoint", key=config.key, arch=None, offline=config.offline, seed=0
+
+def _input_info(role: str, reference: str, subject: _Subject) -> InputInfo:
+    file = subject.file
+    return InputInfo(
+        role=role,
+        path=str(file.path) if file else reference,
+        format=file.format if file else _RANDOM_FORMAT,
+        key=file.key if file else None,
+        tensors=len(subject.tensors.specs),
+        parameters=sum_layers(inspect_layers(subject.tensors.specs)).parameters,
+        order=file.order if file else "architecture",
     )
-    return opened.architecture, opened.file, opened.tensors.specs
 
 
-def _describe_checkpoint(
-    architecture: Architecture | None, file: Checkpoint | None, specs: Sequence[TensorSpec]
-) -> InspectResult:
+def _describe(subject: _Subject, layers: list[InspectedLayer], chosen: list[InspectedLayer]) -> InspectResult:
     """Return the content of a checkpoint, from names, shapes and dtypes alone."""
-    layers = _group_by_layer(specs)
+    file = subject.file
     provenance = file.provenance if file else None
     metadata = dict(sorted(file.metadata.items())) if file else {}
+    kind = metadata.pop("tlv_kind", "checkpoint")
     if provenance:
         metadata.pop("tlv")
     return InspectResult(
-        format=file.format if file else "random initialisation",
+        kind=kind,
+        format=file.format if file else _RANDOM_FORMAT,
+        files=len(file.files) if file else 0,
         file_bytes=file.num_bytes if file else None,
-        architecture=architecture,
+        architecture=subject.architecture,
+        recognition=identify(subject.tensors.specs),
+        description=describe(subject.tensors.specs),
         key=file.key if file else None,
         prefix=file.prefix if file else "",
         alternatives=sorted(file.alternatives) if file else [],
         ignored=sorted(file.ignored) if file else [],
-        totals=InspectTotals(
-            layers=len(layers),
-            tensors=len(specs),
-            parameters=sum(layer.parameters for layer in layers),
-            buffers=sum(layer.buffers for layer in layers),
-            bytes=sum(layer.bytes for layer in layers),
-            dtypes=dict(sorted(Counter(spec.dtype for spec in specs).items())),
-        ),
-        layers=layers,
+        beside=[_describe_left_out(entry) for entry in file.left_out] if file else [],
+        totals=sum_layers(layers),
+        layers=chosen,
         metadata=metadata,
         provenance=provenance,
     )
 
 
-def _group_by_layer(specs: Sequence[TensorSpec]) -> list[InspectedLayer]:
-    groups: dict[str, list[InspectedTensor]] = {}
-    for spec in specs:
-        groups.setdefault(spec.name.rpartition(".")[0], []).append(_describe(spec))
-    return [
-        InspectedLayer(
-            name=name,
-            tensors=tensors,
-            parameters=sum(tensor.parameters for tensor in tensors),
-            buffers=sum(tensor.buffers for tensor in tensors),
-            bytes=sum(tensor.bytes for tensor in tensors),
-        )
-        for name, tensors in groups.items()
-    ]
+def _describe_left_out(entry: LeftOut) -> BesideTensors:
+    return BesideTensors(name=entry.name, holds=entry.holds, tensors=entry.num_tensors, bytes=entry.num_bytes)
 
 
-def _describe(spec: TensorSpec) -> InspectedTensor:
-    is_buffer = spec.suffix in BUFFER_SUFFIXES
-    return InspectedTensor(
-        name=spec.name,
-        shape=spec.shape,
-        dtype=spec.dtype,
-        parameters=0 if is_buffer else spec.num_elements,
-        buffers=spec.num_elements if is_buffer else 0,
-        bytes=spec.num_elements * ITEM_BYTES[spec.dtype],
+def _compare(
+    config: InspectConfig, subject: _Subject, other: _Subject, specs: tuple[TensorSpec, ...]
+) -> DifferenceSection:
+    names = {spec.name for spec in specs}
+    reference = other.tensors.specs
+    if config.layers is not None:  # a selected tensor may have gone, so the reference's own layers are selected too
+        layers = select_layers(inspect_layers(reference), config.layers)
+        reference = tuple(spec for spec in reference if spec.name in names | _names(layers))
+    return describe_difference(
+        _Selected(subject.tensors, specs), _Selected(other.tensors, reference), atol=config.atol, rtol=config.rtol
     )
+
+
+def _file_of(subject: _Subject, config: InspectConfig) -> Checkpoint:
+    if subject.file is None:
+        raise TlvError("no-file", f"{config.checkpoint} is no file, so there is nothing to verify", "name a file")
+    return subject.file
+
+
+def _summarise(config: InspectConfig, subject: _Subject) -> SummarySection:
+    if subject.file is None and subject.architecture is not None:
+        name = config.arch or subject.architecture.name
+        return summarise_checkpoint(
+            subject.architecture.model_copy(update={"name": name}), input_size=config.input_size
+        )
+    opened = open_reference(
+        config.checkpoint, role="checkpoint", key=config.key, arch=config.arch, offline=config.offline, seed=0
+    )
+    return summarise_checkpoint(opened, input_size=config.input_size)
+
+
+def _finite_gate(statistics: StatisticsSection) -> Gate:
+    broken = len(statistics.non_finite)
+    message = f"{broken} tensors hold NaN or Inf" if broken else "every value is finite"
+    return Gate(flag="--fail-on nan", met=not broken, message=message)
+
+
+def _identity_gate(difference: DifferenceSection) -> Gate:
+    message = "the checkpoints are identical" if difference.identical else "the checkpoints differ"
+    return Gate(flag="--exit-code", met=difference.identical, message=message)
+
+
+def _history_gate(verification: VerificationSection) -> Gate:
+    changed = [ancestor.name for ancestor in verification.ancestors if ancestor.status == "changed"]
+    changed += [report.path for report in verification.reports if report.status == "changed"]
+    message = f"changed: {', '.join(changed)}" if changed else "nothing has changed"
+    return Gate(flag="--verify", met=verification.holds, message=message)
