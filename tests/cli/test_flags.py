@@ -26,7 +26,8 @@ FLAGS = {
     },
     "transfer": {
         *("source", "target_arch", "out", "method", "num_classes", "in_chans", "target_checkpoint", "dtype", "key"),
-        *("dry_run", "seed", "offline", "force", "report"),
+        *("source_arch", "allow_nan", "dry_run", "save_plan", "plan", "only", "skip", "min_coverage", "shard_size"),
+        *("seed", "offline", "force", "report"),
     },
     "train": {"checkpoint", "out", "epochs", "lr", "batch_size", "seed", "offline", "report", "force", *DATA},
     "eval": {"checkpoint", "batch_size", "seed", "offline", "report", "force", *DATA},

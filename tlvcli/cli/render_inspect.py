@@ -20,6 +20,7 @@ from tlvcli.core.provenance import MadeBy
 from tlvcli.core.report import Report
 from tlvcli.pipelines.inspect import InspectResult
 from tlvcli.pipelines.inspection.content import InspectedLayer
+from tlvcli.pipelines.inspection.plan import PlanSection
 
 Sort = Literal["order", "name", "parameters", "bytes"]
 
@@ -52,6 +53,10 @@ class View:
 def render(report: Report[InspectResult], view: View) -> None:
     """Draw the layers and the facts below them, then the sections that were asked for."""
     console, result = results(), report.result
+    if result.plan:
+        for label, text in _plan_facts(report.inputs[0].path, result.plan):
+            write_fact(console, label, text)
+        return
     wide = view.markdown or console.width >= WIDE_COLUMNS
     table = _tensor_table(result) if view.verbose else _layer_table(result, view, wide=wide)
     if view.markdown:
@@ -188,6 +193,15 @@ def _facts(report: Report[InspectResult]) -> Iterator[tuple[str, str]]:
         yield "wrote", f"{count(len(report.outputs))} pictures below {folder or '.'}"
     if result.provenance:
         yield "made by", _history(result.provenance.made_by)
+
+
+def _plan_facts(path: str, plan: PlanSection) -> Iterator[tuple[str, str]]:
+    edited = ", edited since" if plan.is_edited else ""
+    yield "plan", f"{path}, by {plan.method} with seed {plan.seed}{edited}"
+    yield "source", f"{plan.source.name} {plan.source.sha256[:12]}" if plan.source else "a random start"
+    yield "target", f"{plan.target.name}, {count(plan.target.num_classes)} classes"
+    rows = ", ".join(f"{count(number)} {operation}" for operation, number in plan.num_rows.items())
+    yield "rows", f"{rows}; index maps: {plan.arrays or 'none needed'}"
 
 
 def _identity(result: InspectResult) -> str:

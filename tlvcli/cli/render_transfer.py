@@ -45,8 +45,8 @@ def render(report: Report[TransferResult], verbose: bool) -> None:
     )
     for output in report.outputs:
         console.print(f"wrote {safe(output.path)}  sha256 {output.sha256[:12]}", soft_wrap=True)
-    if not report.outputs:
-        console.print("dry run: nothing written", soft_wrap=True)
+    if report.config["dry_run"]:
+        console.print("dry run: no checkpoint written", soft_wrap=True)
 
 
 def _size(dimensions: tuple[int, ...]) -> int:

@@ -2,60 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from tlvcli.cli import options as o
+from tlvcli.cli import transfer_options as t
 
 
 def transfer(
     context: typer.Context,
-    source: Annotated[
-        str | None,
-        typer.Argument(metavar="CHECKPOINT", show_default=False, help="Source: a file, ARCH@WEIGHTS or ARCH@random."),
-    ] = None,
-    target_arch: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="TARGET_ARCH",
-            show_default=False,
-            autocompletion=o.complete_architecture,
-            help="Torchvision builder, timm:NAME, or FILE.py:callable.",
-        ),
-    ] = None,
-    out: Annotated[
-        str | None, typer.Argument(metavar="OUT.safetensors", show_default=False, help="Checkpoint to write.")
-    ] = None,
-    method: Annotated[str | None, typer.Option(show_default="tlv", help="tlv, tlv-reference or he.")] = None,
-    num_classes: Annotated[
-        int | None, typer.Option(show_default="the source's, else 1000", help="Classes of the target.")
-    ] = None,
-    in_chans: Annotated[
-        int | None, typer.Option(show_default="the source's, else 3", help="Input channels of the target.")
-    ] = None,
-    target_checkpoint: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Start the target from this file, not from fresh noise."),
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(show_default="the source's", help="float32, float16, bfloat16, ... of the output."),
-    ] = None,
+    source: t.Source = None,
+    target_arch: t.TargetArch = None,
+    out: t.Out = None,
+    method: t.Method = None,
+    num_classes: t.NumClasses = None,
+    in_chans: t.InChans = None,
+    source_arch: t.SourceArch = None,
+    target_checkpoint: t.TargetCheckpoint = None,
     key: o.Key = None,
-    dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Plan and show, write nothing.")] = None,
+    allow_nan: t.AllowNan = None,
+    dry_run: t.DryRun = None,
+    save_plan: t.SavePlan = None,
+    plan: t.Plan = None,
+    only: t.Only = None,
+    skip: t.Skip = None,
+    min_coverage: t.MinCoverage = None,
     seed: o.Seed = None,
     offline: o.Offline = None,
+    dtype: t.Dtype = None,
+    shard_size: t.ShardSize = None,
     force: o.Force = None,
-    report: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            show_default="OUT.report.json",
-            rich_help_panel=o.OUTPUT_PANEL,
-            help="Where the JSON report goes.",
-        ),
-    ] = None,
+    report: t.Report = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,

@@ -34,7 +34,8 @@ _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 class SavedPlan(BaseModel):
     """A plan's file: what it was made for, which a replay checks, and its rows.
 
-    `arrays` names the safetensors file beside it that holds the index maps; None where no row needs one.
+    `arrays` names the safetensors file beside it that holds the index maps; None where no row needs one. `digest`
+    is the sha256 of the rows as the method wrote them, by which an edited plan is told.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -47,6 +48,7 @@ class SavedPlan(BaseModel):
     target: Architecture
     dtype: str | None = None
     arrays: str | None = None
+    digest: str
     rows: tuple[PlanRow, ...]
 
 
@@ -128,7 +130,8 @@ def _parse(path: Path, content: Any) -> SavedPlan:
     try:
         return SavedPlan.model_validate(content)
     except ValidationError as error:
-        faults = error.errors(include_url=False)
+        # Rows first: they are what people edit.
+        faults = sorted(error.errors(include_url=False), key=lambda fault: fault["loc"][0] != "rows")
     rows = content.get("rows")
     raise TlvError(
         "plan-invalid",

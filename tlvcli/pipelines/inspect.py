@@ -15,7 +15,7 @@ from tlvcli.core.graph import TensorSpec
 from tlvcli.core.provenance import Architecture, Provenance
 from tlvcli.core.report import Gate, InputInfo, OutputInfo, Report, ReportPart
 from tlvcli.core.runtime import Stopwatch
-from tlvcli.core.tensors import TensorSource
+from tlvcli.core.tensors import TensorsInMemory, TensorSource
 from tlvcli.io.checkpoint import Checkpoint, open_checkpoint
 from tlvcli.io.left_out import LeftOut
 from tlvcli.models.recognition.describe import Description, describe
@@ -30,6 +30,8 @@ from tlvcli.pipelines.inspection.content import (
     sum_layers,
 )
 from tlvcli.pipelines.inspection.difference import DifferenceSection, describe_difference
+from tlvcli.pipelines.inspection.gates import finite_gate, history_gate, identity_gate
+from tlvcli.pipelines.inspection.plan import PlanSection, describe_plan, is_plan
 from tlvcli.pipelines.inspection.statistics import StatisticsSection, describe_statistics, statistics_warnings
 from tlvcli.pipelines.inspection.summary import SummarySection, refuse_failed_summary, summarise_checkpoint
 from tlvcli.pipelines.inspection.verification import VerificationSection, verify
@@ -91,6 +93,7 @@ class InspectResult(ReportPart):
     layers: list[InspectedLayer] = Field(description="in the order of the checkpoint")
     metadata: dict[str, str] = Field(description="text in the file's header, without tlv's own")
     provenance: Provenance | None = Field(description="null where another tool wrote the file")
+    plan: PlanSection | None = Field(None, description="null for anything but a saved transfer plan")
     statistics: StatisticsSection | None = Field(None, description="null without --stats")
     difference: DifferenceSection | None = Field(None, description="null without --against")
     verification: VerificationSection | None = Field(None, description="null without --verify")
@@ -109,6 +112,8 @@ class _Subject:
 def run(config: InspectConfig) -> Report[InspectResult]:
     """Describe a checkpoint; of a safetensors file only the header is read, and torch is not imported."""
     watch = Stopwatch()
+    if is_plan(Path(config.checkpoint)):
+        return _report_plan(config, watch)
     subject = _open(config.checkpoint, config.key, offline=config.offline)
     layers = inspect_layers(subject.tensors.specs)
     chosen = select_layers(layers, config.layers)
@@ -125,18 +130,18 @@ def run(config: InspectConfig) -> Report[InspectResult]:
         sections["statistics"] = statistics
         warnings += statistics_warnings(statistics)
         if config.fail_on:
-            gates.append(_finite_gate(statistics))
+            gates.append(finite_gate(statistics))
     if config.against:
         other = _open(config.against, config.against_key, offline=config.offline)
         inputs.append(_input_info("reference", config.against, other))
         difference = _compare(config, subject, other, specs)
         sections["difference"] = difference
         if config.exit_code:
-            gates.append(_identity_gate(difference))
+            gates.append(identity_gate(difference))
     if config.verify:
         verification = verify(_file_of(subject, config))
         sections["verification"] = verification
-        gates.append(_history_gate(verification))
+        gates.append(history_gate(verification))
     if config.summary:
         sections["summary"] = _summarise(config, subject)
     if config.plots:
@@ -153,6 +158,27 @@ def run(config: InspectConfig) -> Report[InspectResult]:
         outputs=outputs,
         warnings=warnings,
         gates=gates,
+    )
+
+
+def _report_plan(config: InspectConfig, watch: Stopwatch) -> Report[InspectResult]:
+    """Return the report on a saved plan, which holds no tensors but index maps."""
+    path = Path(config.checkpoint)
+    asked = [name for name in ("stats", "against", "verify", "summary", "plots") if getattr(config, name)]
+    if asked:
+        raise TlvError("not-a-checkpoint", f"{path} is a transfer plan, which has no {asked[0]}", "name a checkpoint")
+    subject = _Subject(TensorsInMemory({}), None, None)
+    result = _describe(subject, [], [])
+    content = {"kind": "plan", "format": "yaml", "files": 1, "file_bytes": path.stat().st_size}
+    return Report[InspectResult](
+        schema_id=SCHEMA,
+        tlv_version=__version__,
+        run=watch.run_info(),
+        inputs=[InputInfo(role="plan", path=str(path), format="yaml")],
+        config=config.model_dump(),
+        result=result.model_copy(update={**content, "plan": describe_plan(path)}),
+        outputs=[],
+        warnings=[],
     )
 
 
@@ -265,21 +291,3 @@ def _summarise(config: InspectConfig, subject: _Subject) -> SummarySection:
         config.checkpoint, role="checkpoint", key=config.key, arch=config.arch, offline=config.offline, seed=0
     )
     return summarise_checkpoint(opened, input_size=config.input_size)
-
-
-def _finite_gate(statistics: StatisticsSection) -> Gate:
-    broken = len(statistics.non_finite)
-    message = f"{broken} tensors hold NaN or Inf" if broken else "every value is finite"
-    return Gate(flag="--fail-on nan", met=not broken, message=message)
-
-
-def _identity_gate(difference: DifferenceSection) -> Gate:
-    message = "the checkpoints are identical" if difference.identical else "the checkpoints differ"
-    return Gate(flag="--exit-code", met=difference.identical, message=message)
-
-
-def _history_gate(verification: VerificationSection) -> Gate:
-    changed = [ancestor.name for ancestor in verification.ancestors if ancestor.status == "changed"]
-    changed += [report.path for report in verification.reports if report.status == "changed"]
-    message = f"changed: {', '.join(changed)}" if changed else "nothing has changed"
-    return Gate(flag="--verify", met=verification.holds, message=message)

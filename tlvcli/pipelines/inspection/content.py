@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 from pydantic import Field
 
-from tlvcli.core.errors import TlvError, did_you_mean
 from tlvcli.core.graph import Layer, LayerKind, TensorSpec
+from tlvcli.core.layer_globs import is_named, refuse_unknown
 from tlvcli.core.report import ReportPart
 from tlvcli.io.safetensors_header import ITEM_BYTES
 from tlvcli.models.graph import BUFFER_SUFFIXES, graph_of_tensors
@@ -77,16 +76,8 @@ def select_layers(layers: Sequence[InspectedLayer], pattern: str | None) -> list
     """
     if pattern is None:
         return list(layers)
-    chosen = [layer for layer in layers if _is_named(layer.name, pattern)]
-    if not chosen:
-        near = did_you_mean(pattern, [layer.name for layer in layers])
-        raise TlvError("layers-unknown", f"no layer is called {pattern}", near)
-    return chosen
-
-
-def _is_named(layer: str, pattern: str) -> bool:
-    parts = layer.split(".")
-    return any(fnmatchcase(".".join(parts[:length]), pattern) for length in range(1, len(parts) + 1))
+    refuse_unknown([pattern], [layer.name for layer in layers])
+    return [layer for layer in layers if is_named(layer.name, pattern)]
 
 
 def _describe_layer(layer: Layer) -> InspectedLayer:

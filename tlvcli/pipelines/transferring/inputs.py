@@ -1,0 +1,120 @@
+"""What a transfer starts from: the source as a graph, and the target as its architecture or a file has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tlvcli.core.errors import TlvError
+from tlvcli.core.graph import ModelGraph
+from tlvcli.core.plan import TransferPlan
+from tlvcli.core.provenance import Architecture
+from tlvcli.core.tensors import TensorSource
+from tlvcli.pipelines.checkpoints import OpenedCheckpoint, load_module, open_reference
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Target:
+    """The target before the transfer; `start` is the file that it came from, None where it is freshly initialised."""
+
+    state: Mapping[str, Tensor]
+    graph: ModelGraph
+    architecture: Architecture
+    start: OpenedCheckpoint | None
+
+    def dtypes(self, source: OpenedCheckpoint, asked: str | None) -> dict[str, str]:
+        """Return the dtype of every output tensor: asked for, the target checkpoint's, or the source's one."""
+        own = {spec.name: spec.dtype for spec in self.start.tensors.specs} if self.start else {}
+        common = {spec.dtype for spec in source.tensors.specs if "float" in spec.dtype}
+        usual = common.pop() if len(common) == 1 else "float32"
+        return {
+            tensor.name: (asked or own.get(tensor.name, usual)) if "float" in tensor.dtype else tensor.dtype
+            for tensor in self.graph.tensors()
+        }
+
+
+def build_target(architecture: Architecture, *, seed: int) -> Target:
+    """Return the target freshly initialised by its architecture's own rule."""
+    from tlvcli.models.builders import build
+    from tlvcli.models.graph import graph_of_module
+
+    module = build(architecture, seed=seed)
+    return Target(module.state_dict(), graph_of_module(module), architecture, None)
+
+
+def load_target(
+    reference: str, arch: str, *, num_classes: int | None, in_chans: int | None, offline: bool, seed: int
+) -> Target:
+    """Return the target as a checkpoint has it, with a fresh head where it is to have other classes.
+
+    Raises:
+        TlvError: `checkpoint-mismatch`, or whatever is wrong with the file.
+    """
+    from tlvcli.models.graph import graph_of_module
+
+    start = open_reference(reference, role="target", key=None, arch=arch, offline=offline, seed=seed)
+    module, architecture, _ = load_module(start, num_classes=num_classes, seed=seed)
+    if in_chans not in (None, architecture.in_chans):
+        raise TlvError(
+            "checkpoint-mismatch",
+            f"{reference} has {architecture.in_chans} input channels, not {in_chans}",
+            "leave --in-chans out, or start from a fresh target",
+        )
+    return Target(module.state_dict(), graph_of_module(module), architecture, start)
+
+
+def source_graph(source: OpenedCheckpoint) -> tuple[ModelGraph, tuple[str, ...]]:
+    """Return the source's graph, from its architecture where known, from names and shapes where not, and warnings."""
+    from tlvcli.models.builders import build_skeleton
+    from tlvcli.models.graph import graph_of_module, graph_of_tensors
+
+    specs = source.tensors.specs
+    if source.architecture is None:
+        return graph_of_tensors(specs), ()
+    name = source.architecture.name
+    try:
+        graph = graph_of_module(build_skeleton(source.architecture))
+    except TlvError as error:  # the user's file or timm is not there any more; the tensors are
+        return graph_of_tensors(specs), (f"{name} cannot be built ({error.message}): read from names and shapes",)
+    if {tensor.name: tensor.shape for tensor in graph.tensors()} == {spec.name: spec.shape for spec in specs}:
+        return graph, ()
+    return graph_of_tensors(specs), (f"the source's tensors are not those of {name}: read from names and shapes",)
+
+
+def refuse_not_finite(plan: TransferPlan, source: TensorSource) -> None:
+    """Raise `source-not-finite` where a tensor that the plan takes from holds NaN or Inf, or a draw would be one."""
+    import math
+
+    used = dict.fromkeys(row.source for row in plan.rows if row.source is not None)
+    # A sum is finite only if every value is, and costs a fraction of asking each.
+    broken = [name for name in used if not _is_finite(source, name)]
+    drawn = [
+        row.tensor
+        for row in plan.rows
+        if any(isinstance(value, float) and not math.isfinite(value) for value in row.parameters.values())
+    ]
+    if broken or drawn:
+        where = f"holds NaN or Inf in {_some(broken)}" if broken else f"has no finite statistics for {_some(drawn)}"
+        raise TlvError(
+            "source-not-finite",
+            f"the source {where}",
+            "tlv inspect --stats shows them; --allow-nan takes them as they are",
+        )
+
+
+def _is_finite(source: TensorSource, name: str) -> bool:
+    import torch
+
+    tensor = source.read(name)
+    if not tensor.is_floating_point():
+        return True
+    wide = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+    return bool(wide.sum().isfinite()) or bool(wide.isfinite().all())
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
