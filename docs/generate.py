@@ -28,12 +28,13 @@ from tlvcli.pipelines import eval as eval_pipeline
 from tlvcli.pipelines import inspect as inspect_pipeline
 from tlvcli.pipelines import train as train_pipeline
 from tlvcli.pipelines import transfer as transfer_pipeline
+from tlvcli.pipelines.inspection.result import InspectResult
 
 ROOT = Path(__file__).resolve().parents[1]
 RECOGNITION = "tlvcli/models/recognition"
 
 COMMANDS: dict[str, tuple[Any, type[BaseModel], type[BaseModel]]] = {
-    "inspect": (inspect_pipeline, inspect_pipeline.InspectConfig, inspect_pipeline.InspectResult),
+    "inspect": (inspect_pipeline, inspect_pipeline.InspectConfig, InspectResult),
     "transfer": (transfer_pipeline, transfer_pipeline.TransferConfig, transfer_pipeline.TransferResult),
     "train": (train_pipeline, train_pipeline.TrainConfig, train_pipeline.TrainResult),
     "eval": (eval_pipeline, eval_pipeline.EvalConfig, eval_pipeline.EvalResult),

@@ -18,9 +18,9 @@ from tlvcli.core.errors import printable
 from tlvcli.core.graph import LayerKind
 from tlvcli.core.provenance import MadeBy
 from tlvcli.core.report import Report
-from tlvcli.pipelines.inspect import InspectResult
 from tlvcli.pipelines.inspection.content import InspectedLayer
 from tlvcli.pipelines.inspection.plan import PlanSection
+from tlvcli.pipelines.inspection.result import InspectResult
 
 Sort = Literal["order", "name", "parameters", "bytes"]
 

@@ -24,8 +24,11 @@ def read_config(context: typer.Context, model: type[BaseModel], also_known: Iter
     given = context.params
     if _copies_report(given, model.model_fields):
         from tlvcli.io.atomic import refuse_existing
+        from tlvcli.pipelines.outputs import refuse_inputs
 
-        refuse_existing(Path(given["report"]), force=bool(given["force"]))  # before the work, not after it
+        inputs = [Path(given[name]) for name in ("checkpoint", "against", "data") if given.get(name)]
+        refuse_inputs([Path(given["report"])], inputs)  # before the work, not after it
+        refuse_existing(Path(given["report"]), force=bool(given["force"]))
     return resolve_config(
         model,
         config_path=Path(given["config"]) if given["config"] else None,

@@ -6,35 +6,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tlvcli import __version__
 from tlvcli.core.config import Config
 from tlvcli.core.errors import TlvError
 from tlvcli.core.graph import TensorSpec
-from tlvcli.core.provenance import Architecture, Provenance
+from tlvcli.core.provenance import Architecture
 from tlvcli.core.report import Gate, InputInfo, OutputInfo, Report, ReportPart
 from tlvcli.core.runtime import Stopwatch
 from tlvcli.core.tensors import TensorsInMemory, TensorSource
 from tlvcli.io.checkpoint import Checkpoint, open_checkpoint
 from tlvcli.io.left_out import LeftOut
-from tlvcli.models.recognition.describe import Description, describe
+from tlvcli.models.recognition.describe import describe
 from tlvcli.models.recognition.identify import identify
-from tlvcli.models.recognition.result import Recognition
 from tlvcli.pipelines.checkpoints import open_reference, recognise_file
 from tlvcli.pipelines.inspection.content import (
     InspectedLayer,
-    InspectTotals,
     inspect_layers,
     select_layers,
     sum_layers,
 )
 from tlvcli.pipelines.inspection.difference import DifferenceSection, describe_difference
 from tlvcli.pipelines.inspection.gates import finite_gate, history_gate, identity_gate
-from tlvcli.pipelines.inspection.plan import PlanSection, describe_plan, is_plan
-from tlvcli.pipelines.inspection.statistics import StatisticsSection, describe_statistics, statistics_warnings
+from tlvcli.pipelines.inspection.plan import describe_plan, is_plan
+from tlvcli.pipelines.inspection.result import BesideTensors, InspectResult
+from tlvcli.pipelines.inspection.statistics import describe_statistics, statistics_warnings
 from tlvcli.pipelines.inspection.summary import SummarySection, refuse_failed_summary, summarise_checkpoint
-from tlvcli.pipelines.inspection.verification import VerificationSection, verify
+from tlvcli.pipelines.inspection.verification import verify
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,40 +63,13 @@ class InspectConfig(Config):
     offline: bool = Field(False, description="never touch the network")
     force: bool = Field(False, description="replace existing outputs")
 
-
-class BesideTensors(ReportPart):
-    """An entry of the file that was not taken."""
-
-    name: str
-    holds: str = Field(description="what it is, in words; a short value itself")
-    tensors: int = Field(description="in it, in however many mappings and lists")
-    bytes: int = Field(description="of these tensors")
-
-
-class InspectResult(ReportPart):
-    """The content of one checkpoint, and the sections that were asked for."""
-
-    kind: str = Field(description="checkpoint, or what else tlv wrote, as its metadata say: plan-arrays, mask, resume")
-    format: str = Field(description="safetensors, sharded, pytorch-zip, pytorch-legacy, or random initialisation")
-    files: int = Field(description="number of files: an index and its shards, or one")
-    file_bytes: int | None = Field(description="of all files; null where there is none")
-    architecture: Architecture | None = Field(description="null where the file does not name it")
-    recognition: Recognition | None = Field(description="what names and shapes show; null: no architecture we know")
-    description: Description = Field(description="what names and shapes say of any network")
-    key: str | None = Field(description="the part of a nested file that was taken; null: the top level")
-    prefix: str = Field(description="what wrapped modules had put before every name; not in the names here")
-    alternatives: list[str] = Field(description="other parts with tensors, for --key; a dot is the top level")
-    ignored: list[str] = Field(description="all other entries of the file, at the level taken and above")
-    beside: list[BesideTensors] = Field(description="what the entries that were not taken hold")
-    totals: InspectTotals = Field(description="of all layers, whatever --layers selects")
-    layers: list[InspectedLayer] = Field(description="in the order of the checkpoint")
-    metadata: dict[str, str] = Field(description="text in the file's header, without tlv's own")
-    provenance: Provenance | None = Field(description="null where another tool wrote the file")
-    plan: PlanSection | None = Field(None, description="null for anything but a saved transfer plan")
-    statistics: StatisticsSection | None = Field(None, description="null without --stats")
-    difference: DifferenceSection | None = Field(None, description="null without --against")
-    verification: VerificationSection | None = Field(None, description="null without --verify")
-    summary: SummarySection | None = Field(None, description="null without --summary")
+    @model_validator(mode="after")
+    def _refuse_idle(self) -> InspectConfig:
+        for section, names in (("against", ("exit_code", "atol", "rtol", "against_key")), ("summary", ("input_size",))):
+            idle = [name for name in names if getattr(self, name)]
+            if idle and not getattr(self, section):
+                raise ValueError(f"{idle[0]} means nothing without {section}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -208,6 +180,8 @@ class _Selected:
 
 def _open(reference: str, key: str | None, *, offline: bool) -> _Subject:
     path = Path(reference)
+    if is_plan(path):
+        raise TlvError("not-a-checkpoint", f"{path} is a transfer plan", "name a checkpoint")
     if "@" not in path.name or path.exists():
         file = open_checkpoint(path, key=key)
         if file.provenance is None:
@@ -235,11 +209,11 @@ def _describe(subject: _Subject, layers: list[InspectedLayer], chosen: list[Insp
     file = subject.file
     provenance = file.provenance if file else None
     metadata = dict(sorted(file.metadata.items())) if file else {}
-    kind = metadata.pop("tlv_kind", "checkpoint")
+    metadata.pop("tlv_kind", None)
     if provenance:
         metadata.pop("tlv")
     return InspectResult(
-        kind=kind,
+        kind=_kind_of(file),
         format=file.format if file else _RANDOM_FORMAT,
         files=len(file.files) if file else 0,
         file_bytes=file.num_bytes if file else None,
@@ -258,6 +232,10 @@ def _describe(subject: _Subject, layers: list[InspectedLayer], chosen: list[Insp
     )
 
 
+def _kind_of(file: Checkpoint | None) -> str:
+    return file.metadata.get("tlv_kind", "checkpoint") if file else "checkpoint"
+
+
 def _describe_left_out(entry: LeftOut) -> BesideTensors:
     return BesideTensors(name=entry.name, holds=entry.holds, tensors=entry.num_tensors, bytes=entry.num_bytes)
 
@@ -265,6 +243,10 @@ def _describe_left_out(entry: LeftOut) -> BesideTensors:
 def _compare(
     config: InspectConfig, subject: _Subject, other: _Subject, specs: tuple[TensorSpec, ...]
 ) -> DifferenceSection:
+    kinds = [_kind_of(one.file) for one in (subject, other)]
+    if kinds[0] != kinds[1]:
+        what = f"{config.checkpoint} is a {kinds[0]}, {config.against} a {kinds[1]}"
+        raise TlvError("not-comparable", what, "compare files of one kind")
     names = {spec.name for spec in specs}
     reference = other.tensors.specs
     if config.layers is not None:  # a selected tensor may have gone, so the reference's own layers are selected too
