@@ -32,6 +32,7 @@ from tlvcli.pipelines.transferring.inputs import (
     load_target,
     refuse_not_finite,
     source_graph,
+    usual_target,
 )
 from tlvcli.pipelines.transferring.plans import (
     ReadPlan,
@@ -198,24 +199,19 @@ def _refuse_outputs(config: TransferConfig, report_path: Path | None) -> None:
 
 def _target(config: TransferConfig, source: OpenedCheckpoint, read: ReadPlan | None, seed: int) -> Target:
     """Return the target, freshly initialised or as the target checkpoint has it."""
-    from tlvcli.models.builders import default_num_classes
-
-    known = read.saved.target if read else source.architecture
     if config.target_checkpoint is not None:
         return load_target(
             config.target_checkpoint,
             config.target_arch,
-            num_classes=config.num_classes or (known.num_classes if read and known else None),
+            num_classes=config.num_classes or (read.saved.target.num_classes if read else None),
             in_chans=config.in_chans,
             offline=config.offline,
             seed=seed,
         )
-    architecture = Architecture(
-        name=config.target_arch,
-        num_classes=config.num_classes or (known.num_classes if known else default_num_classes(config.target_arch)),
-        in_chans=config.in_chans or (known.in_chans if known else 3),
-    )
-    return build_target(architecture, seed=seed)
+    usual = read.saved.target if read else usual_target(config.target_arch, source)
+    asked = {"num_classes": config.num_classes, "in_chans": config.in_chans}
+    given = {name: value for name, value in asked.items() if value is not None}
+    return build_target(usual.model_copy(update=given), seed=seed)
 
 
 def _plan(

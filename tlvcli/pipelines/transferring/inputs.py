@@ -11,6 +11,7 @@ from tlvcli.core.graph import ModelGraph
 from tlvcli.core.plan import TransferPlan
 from tlvcli.core.provenance import Architecture
 from tlvcli.core.tensors import TensorSource
+from tlvcli.models.recognition.describe import describe
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint, load_module, open_reference
 
 if TYPE_CHECKING:
@@ -35,6 +36,18 @@ class Target:
             tensor.name: (asked or own.get(tensor.name, usual)) if "float" in tensor.dtype else tensor.dtype
             for tensor in self.graph.tensors()
         }
+
+
+def usual_target(name: str, source: OpenedCheckpoint) -> Architecture:
+    """Return architecture `name` with the classes and input channels of the source, as far as it shows them."""
+    from tlvcli.models.builders import RGB_CHANNELS, default_num_classes
+
+    known = source.architecture
+    if known is not None:
+        return Architecture(name=name, num_classes=known.num_classes, in_chans=known.in_chans)
+    shown = describe(source.tensors.specs)
+    num_classes = shown.head.num_classes if shown.head else default_num_classes(name)
+    return Architecture(name=name, num_classes=num_classes, in_chans=shown.in_chans or RGB_CHANNELS)
 
 
 def build_target(architecture: Architecture, *, seed: int) -> Target:
