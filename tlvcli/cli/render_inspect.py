@@ -175,7 +175,7 @@ def _facts(report: Report[InspectResult]) -> Iterator[tuple[str, str]]:
     if result.alternatives:
         yield "also there", f"{', '.join(result.alternatives)} (--key takes another)"
     for number, entry in enumerate(result.beside):
-        tensors = f" ({count(entry.tensors)} tensors, {size(entry.bytes)})" if entry.tensors else ""
+        tensors = f" ({_number(entry.tensors)}, {size(entry.bytes)})" if entry.tensors else ""
         yield "" if number else "beside", f"{entry.name}: {entry.holds}{tensors}"
     dtypes = ", ".join(f"{count(number)} {dtype}" for dtype, number in totals.dtypes.items())
     buffers = f" and {count(totals.buffers)} in buffers" if totals.buffers else ""
@@ -223,3 +223,7 @@ def _history(made_by: MadeBy) -> str:
         for parent in made_by.made_from
     ]
     return f"{own} <- {' and '.join(parents)}" if parents else own
+
+
+def _number(tensors: int) -> str:
+    return "1 tensor" if tensors == 1 else f"{count(tensors)} tensors"
