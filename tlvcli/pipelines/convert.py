@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from tlvcli import __version__
 from tlvcli.core.config import Config
@@ -17,7 +17,6 @@ from tlvcli.core.graph import TensorSpec
 from tlvcli.core.provenance import Architecture, MadeBy, Provenance
 from tlvcli.core.report import OutputInfo, Report, ReportPart
 from tlvcli.core.runtime import Stopwatch
-from tlvcli.core.sizes import parse_size
 from tlvcli.io.atomic import refuse_existing
 from tlvcli.io.checkpoint import Checkpoint
 from tlvcli.io.reports import write_report
@@ -25,7 +24,7 @@ from tlvcli.io.safetensors_header import ITEM_BYTES
 from tlvcli.io.sharded_writer import ShardPlan, plan_shards, refuse_existing_files
 from tlvcli.pipelines.casting import can_overflow, cast
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint, open_reference, refuse_mismatch, save_tensors
-from tlvcli.pipelines.outputs import Dtype, refuse_inputs, refuse_report, refuse_suffix
+from tlvcli.pipelines.outputs import Dtype, ShardSize, refuse_inputs, refuse_report, refuse_suffix
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,18 +41,13 @@ class ConvertConfig(Config):
     key: str | None = Field(None, description="which part of a nested checkpoint, as in model_ema")
     ema: bool = Field(False, description="take the moving average of the weights instead of them")
     arch: str | None = Field(None, description="architecture to name in the file; the tensors must fit it")
-    shard_size: int | None = Field(
-        None, description="bytes of tensors in one file, as in 2GB, 500MB, 5GiB; what is larger is split"
+    shard_size: ShardSize = Field(
+        None, description="bytes in one file, as in 2GB, 500MB, 5GiB; larger is split"
     )
     report: str | None = Field(None, description="JSON report to write; default: none")
     dry_run: bool = Field(False, description="check and report, write nothing")
     offline: bool = Field(False, description="never touch the network")
     force: bool = Field(False, description="replace existing outputs")
-
-    @field_validator("shard_size", mode="before")
-    @classmethod
-    def _read_size(cls, value: Any) -> Any:
-        return None if value is None else parse_size(value)
 
     @model_validator(mode="after")
     def _name_one_part(self) -> ConvertConfig:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
 
 from tlvcli.core.errors import TlvError
+from tlvcli.core.sizes import parse_size
 
 Dtype = Literal["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
+
+# Bytes of tensors in one file, which may be written as 2GB, 500MB or 5GiB.
+ShardSize = Annotated[int | None, BeforeValidator(lambda value: None if value is None else parse_size(value))]
 
 
 def refuse_inputs(outputs: Sequence[Path], inputs: Iterable[Path]) -> None:

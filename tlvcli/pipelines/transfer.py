@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from tlvcli import __version__
 from tlvcli.core.config import Config, known_keys
@@ -15,7 +15,6 @@ from tlvcli.core.plan import PlanRow, TransferPlan
 from tlvcli.core.provenance import Architecture, MadeBy, Provenance
 from tlvcli.core.report import Gate, OutputInfo, Report, ReportPart
 from tlvcli.core.runtime import Stopwatch
-from tlvcli.core.sizes import parse_size
 from tlvcli.io.atomic import refuse_existing
 from tlvcli.io.plan_files import refuse_existing_plan
 from tlvcli.io.reports import write_report
@@ -25,7 +24,7 @@ from tlvcli.methods.recipe import Recipe, make_recipe
 from tlvcli.methods.table import MAPPINGS, MATCHINGS, TRANSFER_METHODS, find_method
 from tlvcli.pipelines.casting import cast
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint, open_reference, save_tensors
-from tlvcli.pipelines.outputs import Dtype, refuse_inputs, refuse_report, refuse_suffix
+from tlvcli.pipelines.outputs import Dtype, ShardSize, refuse_inputs, refuse_report, refuse_suffix
 from tlvcli.pipelines.transferring.inputs import (
     Target,
     build_target,
@@ -68,8 +67,8 @@ class TransferConfig(Config):
     source_arch: str | None = Field(None, description="architecture of the source; default: what it says or shows")
     target_checkpoint: str | None = Field(None, description="start the target from this file, not from fresh noise")
     dtype: Dtype | None = Field(None, description="floating dtype of the output; default: the source's own")
-    shard_size: int | None = Field(
-        None, description="bytes of tensors in one file, as in 2GB, 500MB, 5GiB; what is larger is split"
+    shard_size: ShardSize = Field(
+        None, description="bytes in one file, as in 2GB, 500MB, 5GiB; larger is split"
     )
     key: str | None = Field(None, description="which part of a nested source checkpoint, as in model_ema")
     min_coverage: float | None = Field(None, ge=0, le=1, description="gate: exit 1 if less of the target is taken")
@@ -78,11 +77,6 @@ class TransferConfig(Config):
     dry_run: bool = Field(False, description="plan and report, write no checkpoint")
     offline: bool = Field(False, description="never touch the network")
     force: bool = Field(False, description="replace existing outputs")
-
-    @field_validator("shard_size", mode="before")
-    @classmethod
-    def _read_size(cls, value: Any) -> Any:
-        return None if value is None else parse_size(value)
 
     @model_validator(mode="after")
     def _need_an_output(self) -> TransferConfig:
