@@ -55,7 +55,7 @@ def test_normalisation_follows_its_convolution_not_its_own_shape(plan: Planner) 
     made, tensors = plan("dpiat", source, target)
     row = next(row for row in made.rows if row.tensor == "4.running_mean")
     assert (row.source, row.operation) == (None, "keep")
-    assert "no normalisation of this kind after 3" in row.reason
+    assert "no batch normalisation after 3" in row.reason
     assert torch.equal(tensors["4.running_mean"], target[4].running_mean)
 
 

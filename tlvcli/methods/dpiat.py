@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tlvcli.core.graph import Layer, LayerKind, ModelGraph
-from tlvcli.core.plan import LayerMatch, TransferPlan, assemble_plan
+from tlvcli.core.plan import LayerMatch, Mapped, TransferPlan, assemble_plan
 from tlvcli.core.runtime import make_generator
 from tlvcli.core.tensors import TensorSource
 from tlvcli.methods.mapping.layer import map_follower, map_layer
-from tlvcli.methods.matching.layers import followers
+from tlvcli.methods.matching.layers import describe_kinds, followers, warn_of_repeats
 from tlvcli.methods.options import DpiatOptions
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def plan_dpiat(
         graph.without({layer.name for layer in found.values()})
         for graph, found in zip((source_graph, target_graph), after, strict=True)
     ]
-    parts = []
-    for found in match(*bare, groups=groups):
+    matches = match(*bare, groups=groups)
+    parts = [Mapped((), warnings=warn_of_repeats(matches))]
+    for found in matches:
         stream = make_generator(seed, "dpiat", found.target.name)
         mapped = map_layer(found, source, target, map_weight=map_weight, generator=stream)
         parts.append(mapped)
@@ -70,5 +71,5 @@ def _follow(match: LayerMatch, follower: Layer, after: Mapping[str, Layer]) -> L
         return LayerMatch(follower, None, f"follows {match.target.name}: {match.reason}")
     found = after.get(match.source.name)
     if found is None or found.kind != follower.kind:
-        return LayerMatch(follower, None, f"no normalisation of this kind after {match.source.name}")
+        return LayerMatch(follower, None, f"no {describe_kinds((follower.kind,))} after {match.source.name}")
     return LayerMatch(follower, found, f"follows {match.target.name}")

@@ -6,7 +6,7 @@ Importable without torch; the functions are loaded when the plan is made.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,7 @@ from pydantic import create_model
 from tlvcli.core.config import Config, parse_config
 from tlvcli.core.errors import TlvError, did_you_mean
 from tlvcli.methods.table import MAPPINGS, MATCHINGS, TRANSFER_METHODS, Part, TransferMethod
+from tlvcli.methods.tied import tie
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tlvcli.core.graph import LayerKind, ModelGraph
     from tlvcli.core.plan import LayerMatch, Mapped, TransferPlan
     from tlvcli.core.tensors import TensorSource
+
+_NOTHING = "coverage is 0: every tensor is the target's own initialisation, or drawn"
 
 
 class Matcher(Protocol):
@@ -70,6 +73,9 @@ class Recipe:
         plan: TransferPlan = self.method.load_planner()(
             source, source_graph, target, target_graph, options=self.options, seed=seed, **parts
         )
+        plan = tie(plan, target) if self.matching else plan
+        if not self.method.is_baseline and plan.coverage(target_graph) == 0:
+            return replace(plan, warnings=(*plan.warnings, _NOTHING))
         return plan
 
     def choices(self) -> dict[str, dict[str, Any]]:

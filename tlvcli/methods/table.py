@@ -47,6 +47,7 @@ class TransferMethod:
     reference: str
     matching: str | None = None
     mapping: str | None = None
+    is_baseline: bool = False  # transfers nothing, and means to
 
     def load_planner(self) -> Callable[..., Any]:
         """Return the function that makes the plan."""
@@ -174,6 +175,7 @@ TRANSFER_METHODS = (
         options="tlvcli.methods.options:NoOptions",
         summary="nothing is transferred: the target's own initialisation, the baseline",
         reference="He et al. 2015: Delving Deep into Rectifiers",
+        is_baseline=True,
     ),
 )
 

@@ -8,15 +8,22 @@ published.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tlvcli.core.graph import Layer, LayerKind, ModelGraph
+from tlvcli.core.graph import LayerKind, ModelGraph, TensorSpec
 from tlvcli.core.plan import Mapped, PlanRow, TransferPlan, assemble_plan, keep_row
 from tlvcli.core.runtime import derive_seed, make_generator
 from tlvcli.core.tensors import TensorSource
 from tlvcli.methods.mapping.layer import map_layer
-from tlvcli.methods.mapping.linear_statistics import LinearStatistics, cumulative_statistics
+from tlvcli.methods.mapping.linear_statistics import (
+    LinearStatistics,
+    cumulative_statistics,
+    linear_biases,
+    linear_weights,
+)
+from tlvcli.methods.matching.layers import warn_of_repeats
 from tlvcli.methods.options import TlvOptions
 
 if TYPE_CHECKING:
@@ -39,17 +46,19 @@ def plan_tlv(
     map_weight: Mapper,
 ) -> TransferPlan:
     """Plan every target tensor; each layer draws from its own stream of `seed`."""
+    matches = match(source_graph, target_graph, groups=GROUPS)
     parts = [
         map_layer(
             found, source, target, map_weight=map_weight, generator=make_generator(seed, "tlv", found.target.name)
         )
-        for found in match(source_graph, target_graph, groups=GROUPS)
+        for found in matches
     ]
+    parts.append(Mapped((), warnings=warn_of_repeats(matches)))
     parts.append(_plan_linear_layers(source, source_graph, target_graph, options, seed))
     return assemble_plan(
         target_graph,
         parts,
-        reason="tlv maps convolutions and linear layers only: the target's own initialisation",
+        reason="tlv maps 2-D convolutions and linear layers only: the target's own initialisation",
     )
 
 
@@ -60,44 +69,51 @@ def _plan_linear_layers(
     options: TlvOptions,
     seed: int,
 ) -> Mapped:
-    layers, source_layers = target_graph.of_kind("linear"), source_graph.of_kind("linear")
-    if options.linear_statistics == "off" or not source_layers:
-        has_none = not source_layers and options.linear_statistics != "off"
-        reason = "the source has no linear layer to take statistics from" if has_none else "linear-statistics is off"
-        rows = tuple(
-            keep_row(tensor.name, tensor.shape, f"{reason}: the target's own initialisation")
-            for layer in layers
-            for tensor in layer.tensors
-        )
-        return Mapped(rows, {}, (f"{reason}; {len(layers)} linear layers keep theirs",) if has_none and layers else ())
-    statistics = cumulative_statistics(source, source_layers)
+    weights, biases = linear_weights(target_graph), linear_biases(target_graph)
+    if options.linear_statistics == "off":
+        return _keep_linear((*weights, *biases), "linear-statistics is off")
+    sources = [weight for weight in linear_weights(source_graph) if weight.num_elements > 1]
+    statistics = cumulative_statistics(source, sources)
+    if not statistics.is_finite:
+        lack = "has no linear layer to take statistics from" if not sources else "has linear layers that are not finite"
+        warning = f"the source {lack}; {len(weights)} linear layers keep their own initialisation"
+        kept = _keep_linear((*weights, *biases), f"the source {lack}")
+        return replace(kept, warnings=(warning,) if weights else ())
     if options.linear_statistics == "divided":
-        statistics = statistics.divided(len(layers))
-    return Mapped(tuple(row for layer in layers for row in _draw_linear(layer, statistics, len(source_layers), seed)))
+        statistics = statistics.divided(len(weights))
+    drawn = [_draw_weight(weight, statistics, len(sources), seed) for weight in weights]
+    return Mapped((*drawn, *(_set_to_zero(bias) for bias in biases)))
 
 
-def _draw_linear(layer: Layer, statistics: LinearStatistics, num_sources: int, seed: int) -> list[PlanRow]:
-    """Return rows that draw the weight from the statistics and set the bias to zero; neither counts as taken."""
-    rows = []
-    for tensor in layer.tensors:
-        is_weight = tensor.suffix == "weight"
-        parameters: dict[str, int | float | str] = {"value": 0.0}
-        if is_weight:
-            stream = derive_seed(seed, "tlv", tensor.name)
-            parameters = {"mean": statistics.mean, "std": statistics.std, "seed": stream}
-        rows.append(
-            PlanRow(
-                tensor=tensor.name,
-                shape=tensor.shape,
-                source=None,
-                operation="normal" if is_weight else "constant",
-                parameters=parameters,
-                transferred=0.0,
-                reason=(
-                    f"noise with the mean and spread of the source's linear layers ({num_sources})"
-                    if is_weight
-                    else "zero beside a weight drawn from statistics"
-                ),
-            )
-        )
-    return rows
+def _keep_linear(tensors: Sequence[TensorSpec], reason: str) -> Mapped:
+    kept = f"{reason}: the target's own initialisation"
+    return Mapped(tuple(keep_row(tensor.name, tensor.shape, kept) for tensor in tensors))
+
+
+def _draw_weight(weight: TensorSpec, statistics: LinearStatistics, num_sources: int, seed: int) -> PlanRow:
+    """Return the row that draws a weight from the statistics; noise does not count as taken."""
+    return PlanRow(
+        tensor=weight.name,
+        shape=weight.shape,
+        source=None,
+        operation="normal",
+        parameters={
+            "mean": statistics.mean,
+            "std": statistics.std,
+            "seed": derive_seed(seed, "tlv", weight.name),
+        },
+        transferred=0.0,
+        reason=f"noise with the mean and spread of the source's linear layers ({num_sources})",
+    )
+
+
+def _set_to_zero(bias: TensorSpec) -> PlanRow:
+    return PlanRow(
+        tensor=bias.name,
+        shape=bias.shape,
+        source=None,
+        operation="constant",
+        parameters={"value": 0.0},
+        transferred=0.0,
+        reason="zero beside a weight drawn from statistics",
+    )

@@ -77,7 +77,10 @@ def _plan_linear_layers(
         return []
     if not source_layers:
         raise _undefined("the source has no linear layer, and theirs writes NaN")
-    statistics = cumulative_statistics(source, source_layers).divided(len(layers))
+    weights = [weight for layer in source_layers if (weight := layer.find("weight")) and weight.num_elements > 1]
+    if len(weights) < len(source_layers):
+        raise _undefined("a linear layer of the source has a single weight, or none")
+    statistics = cumulative_statistics(source, weights).divided(len(layers))
     if not math.isfinite(statistics.std):
         raise _undefined("the standard deviation of the source's linear layers is not finite")
     return [_draw_linear(layer, statistics.mean, statistics.std, generator) for layer in layers]

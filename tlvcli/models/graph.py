@@ -23,7 +23,7 @@ def graph_of_module(module: nn.Module) -> ModelGraph:
         TensorSpec(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
         for name, tensor in module.state_dict().items()
     )
-    layers = tuple(Layer(name, kinds.get(name) or "other", tensors) for name, tensors in _group(specs))
+    layers = tuple(Layer(name, _kind_with(tensors, kinds.get(name)), tensors) for name, tensors in _group(specs))
     buffers = frozenset(spec.name for spec in specs if spec.name not in parameters)
     return ModelGraph(layers, buffers, _tree_of_module(module), cache(partial(_channels_of_module, module)))
 
@@ -39,6 +39,12 @@ def graph_of_tensors(specs: Sequence[TensorSpec]) -> ModelGraph:
         layers.append(Layer(name, _kind_of_shapes(tensors, is_first_conv=is_first_conv), tensors))
     buffers = frozenset(spec.name for spec in specs if spec.suffix in BUFFER_SUFFIXES)
     return ModelGraph(tuple(layers), buffers)
+
+
+def _kind_with(tensors: Sequence[TensorSpec], kind: LayerKind | None) -> LayerKind:
+    """Return `other` for a layer whose weight is computed from other tensors, as under `weight_norm`."""
+    has_weight = any(tensor.suffix == "weight" for tensor in tensors)
+    return kind if kind and (has_weight or kind in ("batch-norm", "norm")) else "other"
 
 
 def _tree_of_module(module: nn.Module, name: str = "") -> Module:

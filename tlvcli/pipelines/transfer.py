@@ -136,8 +136,6 @@ def run(config: TransferConfig) -> Report[TransferResult]:
         outputs += _write(config, Path(config.out), plan, source, target, dtypes, name)
 
     coverage = plan.coverage(target.graph)
-    if coverage == 0.0 and method.name != "he":
-        warnings.append(f"nothing of {config.source} went into {config.target_arch}: coverage is 0")
     report = Report[TransferResult](
         schema_id=SCHEMA,
         tlv_version=__version__,

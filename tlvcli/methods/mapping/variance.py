@@ -68,7 +68,9 @@ def _map_convolution(
         "kernels",
         {"pad": options.pad, "pool": options.pool},
         fed * _kernel_overlap(source, target),
-        f"{match.reason}; {describe_change(match.source.leading, tensor)}",
+        "; ".join(
+            [match.reason, describe_change(match.source.leading, tensor), *_describe_kernel(source, target, options)]
+        ),
     )
     return Mapped((mapped,), arrays, outputs=outputs)
 
@@ -174,6 +176,14 @@ def _spread(filters: Tensor) -> Tensor:
     kernels = filters.float().flatten(2)
     second = kernels.square().mean(2)
     return second if kernels.shape[2] == 1 else second - kernels.mean(2).square()
+
+
+def _describe_kernel(source: Tensor, target: Tensor, options: VarianceOptions) -> list[str]:
+    """Return what becomes of a kernel of another size; one may shrink in height and grow in width."""
+    sizes = list(zip(source.shape[2:], target.shape[2:], strict=True))
+    around = "zeros" if options.pad == "zero" else "the target's own values"
+    shrinks, grows = any(have > want for have, want in sizes), any(have < want for have, want in sizes)
+    return [f"kernel pooled ({options.pool})"] * shrinks + [f"kernel amid {around}"] * grows
 
 
 def _kernel_overlap(source: Tensor, target: Tensor) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Literal
@@ -21,8 +22,9 @@ _KIND_WORDS: dict[LayerKind, str] = {
     "conv-transpose": "transposed convolution",
     "linear": "linear layer",
     "batch-norm": "batch normalisation",
-    "norm": "normalisation",
+    "norm": "layer or group normalisation",
 }
+_MANY = 10  # target layers that one source layer feeds before it is worth a word
 
 
 def standardise(graph: ModelGraph, groups: Groups, how: Literal["blocks", "flat"]) -> tuple[Item, ...]:
@@ -53,7 +55,23 @@ def matches_of(
 
 def lack_of(kinds: Sequence[LayerKind]) -> str:
     """Return the reason why no layer of these kinds is fed."""
-    return f"the source has no {' or '.join(_KIND_WORDS.get(kind, kind) for kind in kinds)}"
+    return f"the source has no {describe_kinds(kinds)}"
+
+
+def describe_kinds(kinds: Sequence[LayerKind]) -> str:
+    """Return kinds of layers in words: `batch normalisation`."""
+    return " or ".join(_KIND_WORDS.get(kind, kind) for kind in kinds)
+
+
+def warn_of_repeats(matches: Iterable[LayerMatch]) -> tuple[str, ...]:
+    """Return a warning where one source layer feeds so many target layers that their coverage misleads."""
+    num_fed = Counter(match.source.name for match in matches if match.source)
+    often = [(name, count) for name, count in num_fed.most_common() if count > _MANY]
+    if not often:
+        return ()
+    name, count = often[0]
+    others = f", and {len(often) - 1} more source layers over {_MANY} each" if often[1:] else ""
+    return (f"{name} feeds {count} target layers{others}: coverage counts its values in each of them",)
 
 
 def followers(graph: ModelGraph) -> dict[str, Layer]:
