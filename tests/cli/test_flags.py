@@ -12,7 +12,7 @@ from tlvcli.cli.options import complete_architecture
 from tlvcli.pipelines.convert import ConvertConfig
 from tlvcli.pipelines.eval import EvalConfig
 from tlvcli.pipelines.inspect import InspectConfig
-from tlvcli.pipelines.train import TrainConfig
+from tlvcli.pipelines.train_config import TrainConfig
 from tlvcli.pipelines.transfer import TransferConfig
 
 LOOK = {"depth", "sort", "markdown"}
@@ -29,7 +29,12 @@ FLAGS = {
         *("source_arch", "allow_nan", "dry_run", "save_plan", "plan", "only", "skip", "min_coverage", "shard_size"),
         *("seed", "offline", "force", "report"),
     },
-    "train": {"checkpoint", "out", "epochs", "lr", "batch_size", "seed", "offline", "report", "force", *DATA},
+    "train": {
+        *("checkpoint", "out", "epochs", "lr", "batch_size", "dry_run", "seed", "offline", "report", "force", *DATA),
+        *("strategy", "head", "backbone_lr_scale", "probe_epochs", "layer_decay", "new_layers", "num_lowlrs"),
+        *("regularizer", "l2sp", "mask", "mask_scale"),
+        *("optimizer", "weight_decay", "schedule", "warmup_epochs", "decay_epochs", "decay_rate"),
+    },
     "eval": {"checkpoint", "batch_size", "seed", "offline", "report", "force", *DATA},
     "convert": {
         *("checkpoint", "out", "dtype", "key", "ema", "arch", "shard_size"),

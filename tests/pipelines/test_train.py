@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,18 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
-from torch import nn
 from torch.nn.functional import cross_entropy
 
 from tlvcli.core.config import parse_config
 from tlvcli.core.errors import TlvError
 from tlvcli.core.provenance import Architecture
 from tlvcli.core.report import Report
-from tlvcli.methods.finetuning.full import full
 from tlvcli.models.builders import build
 from tlvcli.pipelines import fit as fit_module
-from tlvcli.pipelines.epochs import Schedule, make_optimizer, training_loss
-from tlvcli.pipelines.train import TrainConfig, TrainResult, run
+from tlvcli.pipelines.epochs import training_loss
+from tlvcli.pipelines.train import run
+from tlvcli.pipelines.train_config import TrainConfig
+from tlvcli.pipelines.train_result import TrainResult
 
 
 def _train(network: str, out: Path, **settings: Any) -> Report[TrainResult]:
@@ -243,29 +242,6 @@ def test_faults_of_the_settings_are_told_together() -> None:
     assert caught.value.hint == "did you mean batch_size?"
     with pytest.raises(TlvError, match="warmup_epochs: 2 leaves nothing of 2 epochs"):
         parse_config(TrainConfig, {"checkpoint": "a", "data": "b", "out": "c", "epochs": 2, "warmup_epochs": 2})
-
-
-def test_schedule_by_hand() -> None:
-    schedule = Schedule(peak=1.0, warmup_steps=4, total_steps=12)
-    rates = [schedule.learning_rate(step) for step in range(12)]
-    assert rates[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
-    assert rates[8] == pytest.approx(0.5)
-    assert rates[11] == pytest.approx(0.5 * (1 + math.cos(math.pi * 7 / 8)))
-    assert Schedule(2.0, 0, 1).learning_rate(0) == 2.0
-
-
-def test_only_weights_decay() -> None:
-    module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
-    before = {name: parameter.clone() for name, parameter in module.named_parameters()}
-    optimizer = make_optimizer(module, full(module), weight_decay=0.5)
-    for group in optimizer.param_groups:
-        group["lr"] = 0.1 * group["rate"]
-    for parameter in module.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
-    for name, parameter in module.named_parameters():
-        factor = 0.95 if name == "0.weight" else 1.0
-        torch.testing.assert_close(parameter, before[name] * factor)
 
 
 @pytest.mark.parametrize(("name", "size", "weight"), [("googlenet", 64, 0.3), ("inception_v3", 299, 0.4)])

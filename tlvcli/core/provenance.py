@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -11,11 +13,15 @@ class _Noun(BaseModel):
 
 
 class Architecture(_Noun):
-    """A builder with its arguments: enough to construct the module that the tensors fit."""
+    """A builder with its arguments: enough to construct the module that the tensors fit.
+
+    With `head` "linear", one linear layer has taken the place of the builder's whole classifier.
+    """
 
     name: str
     num_classes: int
     in_chans: int = 3
+    head: Literal["linear"] | None = None
 
 
 class Preprocessing(_Noun):

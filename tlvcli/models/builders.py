@@ -39,7 +39,7 @@ def build(architecture: Architecture, *, seed: int) -> nn.Module:
     with seeded_globally(seed, "initialisation"), warnings.catch_warnings():
         # GoogLeNet and Inception announce a default that is to change; the default is what we want.
         warnings.filterwarnings("ignore", message="The default weight initialization", category=FutureWarning)
-        module = _call(builder, architecture)
+        module = _with_head(_call(builder, architecture), architecture)
     return module.float()
 
 
@@ -76,7 +76,7 @@ def build_skeleton(architecture: Architecture) -> nn.Module:
     builder = _find_builder(architecture.name)
     with WeightsOnMeta(), seeded_globally(0), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _call(builder, architecture)
+        return _with_head(_call(builder, architecture), architecture)
 
 
 def _find_builder(name: str) -> Callable[..., nn.Module]:
@@ -163,6 +163,14 @@ def _call(builder: Callable[..., nn.Module], architecture: Architecture) -> nn.M
             "the callable must return a torch.nn.Module",
         )
     return module
+
+
+def _with_head(module: nn.Module, architecture: Architecture) -> nn.Module:
+    if architecture.head is None:
+        return module
+    from tlvcli.models.linear_head import replace_classifier
+
+    return replace_classifier(module, architecture)
 
 
 def _words(arguments: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tlvcli.core.errors import TlvError
 from tlvcli.core.graph import TensorSpec
@@ -184,11 +184,12 @@ def _open_random(name: str, reference: str, *, role: str, seed: int) -> OpenedCh
 
 
 def load_module(
-    opened: OpenedCheckpoint, *, num_classes: int | None, seed: int
+    opened: OpenedCheckpoint, *, num_classes: int | None, seed: int, head: Literal["linear"] | None = None
 ) -> tuple[nn.Module, Architecture, tuple[str, ...]]:
     """Build the checkpoint's architecture in float32 on the CPU and load the tensors strictly.
 
-    With `num_classes` other than the checkpoint's, a fresh head replaces the old one.
+    With `num_classes` other than the checkpoint's, a fresh head replaces the old one; with `head`, one of that form
+    replaces the whole classifier.
 
     Returns:
         The module, its architecture, and messages about what was replaced.
@@ -197,7 +198,7 @@ def load_module(
         TlvError: `architecture-needed` or `checkpoint-mismatch`.
     """
     from tlvcli.models.builders import build
-    from tlvcli.models.head import head_tensors
+    from tlvcli.models.head import differing_tensors
 
     old = opened.architecture
     if old is None:
@@ -206,11 +207,12 @@ def load_module(
             f"{opened.reference} does not say which architecture it is",
             "--arch NAME names it, as in --arch resnet18 or --arch net.py:make",
         )
-    new = old if num_classes is None else old.model_copy(update={"num_classes": num_classes})
+    changes = {"num_classes": num_classes, "head": head}
+    new = old.model_copy(update={key: value for key, value in changes.items() if value is not None})
     module = build(new, seed=seed)
     if opened.file is None:  # a random start has no head to replace: it is built as wide as it is needed
         return module, new, ()
-    replaced = head_tensors(old) if new != old else frozenset()
+    replaced = differing_tensors(old, new) if new != old else frozenset()
     refuse_mismatch(opened, module, old, replaced)
     state = module.state_dict()
     for spec in opened.tensors.specs:
@@ -219,7 +221,7 @@ def load_module(
     module.load_state_dict(state)
     messages = tuple(
         f"head {layer}: {old.num_classes} -> {new.num_classes} classes, freshly initialised"
-        for layer in sorted({name.rpartition(".")[0] for name in replaced})
+        for layer in sorted({name.rpartition(".")[0] for name in replaced.intersection(state)})
     )
     return module, new, messages
 

@@ -41,9 +41,7 @@ class ConvertConfig(Config):
     key: str | None = Field(None, description="which part of a nested checkpoint, as in model_ema")
     ema: bool = Field(False, description="take the moving average of the weights instead of them")
     arch: str | None = Field(None, description="architecture to name in the file; the tensors must fit it")
-    shard_size: ShardSize = Field(
-        None, description="bytes in one file, as in 2GB, 500MB, 5GiB; larger is split"
-    )
+    shard_size: ShardSize = Field(None, description="bytes in one file, as in 2GB, 500MB, 5GiB; larger is split")
     report: str | None = Field(None, description="JSON report to write; default: none")
     dry_run: bool = Field(False, description="check and report, write nothing")
     offline: bool = Field(False, description="never touch the network")

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from tlvcli.core.errors import TlvError
 from tlvcli.core.runtime import derive_seed, seeded_globally
 from tlvcli.data.loading import Batch
-from tlvcli.methods.finetuning.plan import FinetunePlan
+from tlvcli.methods.finetuning.l2_sp import penalty
+from tlvcli.methods.finetuning.masks import find_rows, held_rows
+from tlvcli.methods.finetuning.plan import FinetunePlan, Phase
+from tlvcli.pipelines.schedules import Schedule
 
 if TYPE_CHECKING:
     import torch
@@ -20,22 +23,6 @@ if TYPE_CHECKING:
 
 # How much the auxiliary heads count, as their papers have it: Szegedy et al. 2015 and 2016.
 _AUXILIARY_WEIGHTS: Mapping[str, float] = {"GoogLeNetOutputs": 0.3, "InceptionOutputs": 0.4}
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Linear warm-up, then a half cosine down to zero at the last step; all counts are optimiser steps."""
-
-    peak: float
-    warmup_steps: int
-    total_steps: int
-
-    def learning_rate(self, step: int) -> float:
-        """Return the rate of one step, counted from 0."""
-        if step < self.warmup_steps:
-            return self.peak * (step + 1) / self.warmup_steps
-        done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
-        return self.peak * 0.5 * (1 + math.cos(math.pi * done))
 
 
 @dataclass(frozen=True)
@@ -48,28 +35,23 @@ class EpochOutcome:
     learning_rate: float
 
 
-def make_optimizer(module: nn.Module, plan: FinetunePlan, *, weight_decay: float) -> torch.optim.Optimizer:
-    """Return AdamW over the groups of the plan; its rate is set step by step."""
-    import torch
+@dataclass(frozen=True)
+class PhaseRun:
+    """A phase about to run: its optimiser, its schedule, and the step of the run at which it begins."""
 
-    parameters = dict(module.named_parameters())
-    groups: list[dict[str, Any]] = [
-        {
-            "params": [parameters[name] for name in group.parameters],
-            "weight_decay": weight_decay if group.decays else 0.0,
-            "rate": group.rate,
-        }
-        for group in plan.groups
-    ]
-    return torch.optim.AdamW(groups)
+    phase: Phase
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    first_step: int
 
 
 def train_epoch(
     module: nn.Module,
     batches: Iterable[Batch],
-    optimizer: torch.optim.Optimizer,
+    running: PhaseRun,
     *,
-    schedule: Schedule,
+    plan: FinetunePlan,
+    start: Mapping[str, Tensor],
     first_step: int,
     epoch: int,
     seed: int,
@@ -79,35 +61,55 @@ def train_epoch(
     last_good: str,
     after_batch: Callable[[], None],
 ) -> EpochOutcome:
-    """Train on `batches`, writing into `module`, `optimizer` and `scaler`.
+    """Train on `batches`, writing into `module`, the optimiser and `scaler`; the loss returned is without L2-SP.
+
+    `start` holds the values that L2-SP draws to; steps are counted from the beginning of the run.
 
     Raises:
         TlvError: `loss-not-finite`, naming epoch, step and `last_good`.
     """
-    module.train()
+    optimizer, phase = running.optimizer, running.phase
+    parameters = dict(module.named_parameters())
+    masked = find_rows(module, plan.masks)
+    _set_modes(module, phase)
     device = next(module.parameters()).device
     total, images, rate = 0.0, 0, 0.0
     started = time.perf_counter()
     # Dropout and stochastic depth draw from the global generators.
     with _seeded(seed, epoch, device):
         for step, batch in enumerate(batches, start=first_step):
-            rate = schedule.learning_rate(step)
+            rate = running.schedule.learning_rate(step - running.first_step)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["rate"]
-            with autocast:
-                loss = training_loss(module(batch.images), batch.labels, label_smoothing)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                where = f"in epoch {epoch}, step {step - first_step + 1}"
-                raise loss_not_finite(value, where, last_good)
-            optimizer.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            scaler.step(optimizer)
-            scaler.update()
+            with held_rows(masked, plan.mask_scale):
+                with autocast:
+                    loss = training_loss(module(batch.images), batch.labels, label_smoothing)
+                value = float(loss.detach())
+                held = penalty(phase, parameters, start)
+                if held is not None:
+                    loss = loss + held
+                if not math.isfinite(value) or (held is not None and not math.isfinite(float(held.detach()))):
+                    where = f"in epoch {epoch}, step {step - first_step + 1}"
+                    raise loss_not_finite(float(loss.detach()), where, last_good)
+                optimizer.zero_grad(set_to_none=True)
+                scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                scaler.step(optimizer)
+                scaler.update()
             total += value * len(batch.labels)
             images += len(batch.labels)
             after_batch()
     return EpochOutcome(total / images, images, time.perf_counter() - started, rate)
+
+
+def _set_modes(module: nn.Module, phase: Phase) -> None:
+    """Put the module into training, and what is frozen into evaluation mode, without gradients."""
+    module.train()
+    trained = {name for group in phase.groups for name in group.parameters}
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name in trained)
+        parameter.grad = None if name not in trained else parameter.grad
+    for name in phase.frozen:
+        module.get_submodule(name).eval()
 
 
 def training_loss(outputs: Any, labels: Tensor, label_smoothing: float) -> Tensor:
@@ -137,11 +139,16 @@ def loss_not_finite(loss: float, where: str, last_good: str) -> TlvError:
     )
 
 
-def has_batch_norm(module: nn.Module) -> bool:
-    """Return whether any layer takes its statistics from the batch."""
+def learns_statistics(module: nn.Module, plan: FinetunePlan) -> bool:
+    """Return whether in any phase a layer takes its statistics from the batch."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    return any(isinstance(layer, _BatchNorm) for layer in module.modules())
+    layers = [name for name, layer in module.named_modules() if isinstance(layer, _BatchNorm)]
+    return any(
+        not any(f"{layer}.".startswith(f"{frozen}.") for frozen in phase.frozen)
+        for phase in plan.phases
+        for layer in layers
+    )
 
 
 @contextmanager

@@ -15,13 +15,16 @@ from tlvcli.core.provenance import Architecture, MadeBy, Preprocessing
 from tlvcli.core.report import OutputInfo, ReportPart
 from tlvcli.data.datasets import TrainingData
 from tlvcli.data.loading import choose_workers, evaluation_batches, num_batches, training_batches
+from tlvcli.methods.finetuning.l2_sp import starting_points
 from tlvcli.methods.finetuning.plan import FinetunePlan
 from tlvcli.pipelines.checkpoints import save_module
-from tlvcli.pipelines.epochs import EpochOutcome, Schedule, loss_not_finite, make_optimizer, train_epoch
+from tlvcli.pipelines.epochs import EpochOutcome, PhaseRun, loss_not_finite, train_epoch
 from tlvcli.pipelines.evaluation import Evaluation, evaluate
+from tlvcli.pipelines.optimizers import OptimizerName, make_optimizer
 from tlvcli.pipelines.precision import Precision, autocast_to
 from tlvcli.pipelines.progress import Progress
 from tlvcli.pipelines.run_folder import RunFolder
+from tlvcli.pipelines.schedules import Schedule, ScheduleName
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 class TrainingJob:
     """A training run, resolved and checked; `fit` writes into `module`.
 
-    `drop_single` leaves out a last batch of one image; `workers` is None where the data decide.
+    `drop_single` leaves out a last batch of one image; `workers` is None where the data decide. `decay_epochs` and
+    `decay_rate` are None where the schedule has no steps.
     """
 
     module: nn.Module
@@ -46,7 +50,11 @@ class TrainingJob:
     epochs: int
     batch_size: int
     lr: float
+    optimizer: OptimizerName
     weight_decay: float
+    schedule: ScheduleName
+    decay_epochs: float | None
+    decay_rate: float | None
     warmup_epochs: float
     label_smoothing: float
     workers: int | None
@@ -61,7 +69,7 @@ class EpochResult(ReportPart):
     train_loss: float = Field(description="mean over the augmented images, in nats")
     val_loss: float = Field(description="mean cross-entropy in nats")
     val_top1: float
-    lr: float = Field(description="learning rate of the last step, without the head's factor")
+    lr: float = Field(description="learning rate of the last step, without the groups' factors")
     seconds: float = Field(description="wall time of training and validation")
     images_per_second: float = Field(description="of training, with reading and augmenting")
 
@@ -86,8 +94,9 @@ def fit(job: TrainingJob, folder: RunFolder, progress: Progress) -> Fitted:
     train, val = job.data.train, job.data.val
     steps = num_batches(len(train), job.batch_size, drop_single=job.drop_single)
     val_steps = num_batches(len(val), job.batch_size)
-    schedule = Schedule(job.lr, round(job.warmup_epochs * steps), job.epochs * steps)
-    optimizer = make_optimizer(job.module, job.plan, weight_decay=job.weight_decay)
+    start = starting_points(job.plan, dict(job.module.named_parameters()))
+    runs = _phases_by_epoch(job, steps)
+    running = runs[1]
     scaler = torch.amp.GradScaler(job.device.type, enabled=job.precision == "fp16")
     train_batches = training_batches(
         train,
@@ -113,11 +122,13 @@ def fit(job: TrainingJob, folder: RunFolder, progress: Progress) -> Fitted:
     with closing(train_batches), closing(val_batches):
         for epoch in range(1, job.epochs + 1):
             progress.start(steps + val_steps, f"epoch {epoch}/{job.epochs}")
+            running = runs.get(epoch, running)
             trained = train_epoch(
                 job.module,
                 islice(train_batches, steps),
-                optimizer,
-                schedule=schedule,
+                running,
+                plan=job.plan,
+                start=start,
                 first_step=(epoch - 1) * steps,
                 epoch=epoch,
                 seed=job.seed,
@@ -146,6 +157,25 @@ def fit(job: TrainingJob, folder: RunFolder, progress: Progress) -> Fitted:
             progress.message(_describe(result, job.epochs))
     written = (outputs["best"], outputs["last"], folder.describe_metrics())
     return Fitted(tuple(epochs), _best(epochs), written)
+
+
+def _phases_by_epoch(job: TrainingJob, steps: int) -> dict[int, PhaseRun]:
+    """Return each phase under the epoch at which it begins; `steps` are those of one epoch."""
+    runs, begin = {}, 1
+    for phase in job.plan.phases:
+        epochs = job.epochs + 1 - begin if phase.epochs is None else phase.epochs
+        schedule = Schedule(
+            job.lr,
+            round(job.warmup_epochs * steps),
+            epochs * steps,
+            job.schedule,
+            math.inf if job.decay_epochs is None else job.decay_epochs * steps,
+            1.0 if job.decay_rate is None else job.decay_rate,
+        )
+        optimizer = make_optimizer(job.module, phase, name=job.optimizer, weight_decay=job.weight_decay)
+        runs[begin] = PhaseRun(phase, optimizer, schedule, (begin - 1) * steps)
+        begin += epochs
+    return runs
 
 
 def _best(epochs: list[EpochResult]) -> EpochResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class RunFolder:
         """Everything that a run writes."""
         return (self.best_path, self.last_path, self.metrics_path, self.report_path)
 
-    def refuse_existing(self, *, source: str, force: bool) -> None:
+    def refuse_existing(self, *, sources: Iterable[str | None], force: bool) -> None:
         """Raise unless the run may be written here; called before the work starts.
 
         Raises:
@@ -53,8 +54,9 @@ class RunFolder:
         if not self.path.is_dir() and not self.path.parent.is_dir():
             parent = self.path.parent
             raise TlvError("output-folder-missing", f"{parent} is not a folder", f"mkdir -p {parent}")
-        if any(file.exists() and Path(source).exists() and file.samefile(source) for file in self.files):
-            raise TlvError("output-is-input", f"{source} lies in the run folder", "name another folder for the run")
+        for source in filter(None, sources):
+            if any(file.exists() and Path(source).exists() and file.samefile(source) for file in self.files):
+                raise TlvError("output-is-input", f"{source} lies in the run folder", "name another folder for the run")
         if self.path.is_dir() and not force and any(self.path.iterdir()):
             raise TlvError(
                 "output-exists",

@@ -1,31 +1,32 @@
-"""Fine-tune a checkpoint on labelled images, all weights, and keep the epoch that is best on val."""
+"""Fine-tune a checkpoint on labelled images by a strategy, and keep the epoch that is best on val."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import Field, model_validator
-
 from tlvcli import __version__
 from tlvcli.core.config import Config
 from tlvcli.core.errors import TlvError
-from tlvcli.core.provenance import Architecture, MadeBy, Preprocessing
-from tlvcli.core.report import Report, ReportPart
+from tlvcli.core.provenance import Ancestor, MadeBy
+from tlvcli.core.report import InputInfo, Report
 from tlvcli.core.runtime import Stopwatch, choose_device
 from tlvcli.data.datasets import TrainingData, open_training_data
 from tlvcli.data.reference import parse_data_reference
 from tlvcli.io.reports import write_report
-from tlvcli.methods.finetuning.full import full
 from tlvcli.methods.finetuning.plan import FinetunePlan
-from tlvcli.models.head import head_tensors
+from tlvcli.methods.finetuning.table import Strategy, find_strategy
+from tlvcli.models.head import differing_tensors
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint, load_module, open_reference
-from tlvcli.pipelines.epochs import has_batch_norm
-from tlvcli.pipelines.fit import EpochResult, Fitted, TrainingJob, fit
+from tlvcli.pipelines.epochs import learns_statistics
+from tlvcli.pipelines.finetuning import describe_mask, plan_finetuning, reinitialise
+from tlvcli.pipelines.fit import TrainingJob, fit
 from tlvcli.pipelines.image_input import choose_preprocessing, describe_data, may_download, refuse_image_size
-from tlvcli.pipelines.precision import Precision, PrecisionName, choose_precision
+from tlvcli.pipelines.precision import Precision, choose_precision
 from tlvcli.pipelines.progress import Progress, Silence
 from tlvcli.pipelines.run_folder import RunFolder
+from tlvcli.pipelines.train_config import TrainConfig, resolve
+from tlvcli.pipelines.train_result import TrainResult, describe_training
 
 if TYPE_CHECKING:
     import torch
@@ -33,68 +34,21 @@ if TYPE_CHECKING:
 SCHEMA = "tlv.train/1"
 
 
-class TrainConfig(Config):
-    """Settings of `tlv train`."""
-
-    checkpoint: str = Field(description="checkpoint file, ARCH@WEIGHTS or ARCH@random")
-    data: str = Field(description="image folder, NAME:ROOT or digits, with @train or @train:N for a sample")
-    out: str = Field(description="folder of the run: best and last checkpoint, metrics.jsonl, report.json")
-    epochs: int = Field(10, ge=1, description="passes over the training images")
-    batch_size: int = Field(32, ge=1, description="images per step")
-    lr: float = Field(3e-4, gt=0, description="peak learning rate of AdamW")
-    head_rate: float = Field(10.0, gt=0, description="times lr: the rate of a freshly initialised head")
-    weight_decay: float = Field(0.05, ge=0, description="decay of AdamW, none on biases and normalisation")
-    warmup_epochs: float = Field(0.5, ge=0, description="epochs, or a part of one, in which the rate rises")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target given to all classes")
-    image_size: int | None = Field(None, ge=8, description="input side in pixels; default: the checkpoint's")
-    workers: int | None = Field(
-        None, ge=0, description="processes that read images; default: by data and cores, up to 8"
-    )
-    precision: PrecisionName = Field("auto", description="auto (half where hardware has it), fp32, bf16 or fp16")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    arch: str | None = Field(None, description="architecture of a checkpoint that does not name its own")
-    key: str | None = Field(None, description="which part of a nested checkpoint, as in model_ema")
-    seed: int = Field(0, ge=0, description="seeds the new head, the order of the images and their augmentation")
-    data_seed: int = Field(0, ge=0, description="draws the sample of @train:N and the images held out for val")
-    download: bool = Field(False, description="fetch a torchvision data set that is not there")
-    offline: bool = Field(False, description="never touch the network")
-    force: bool = Field(False, description="write over an earlier run in the same folder")
-
-    @model_validator(mode="after")
-    def _warm_up_ends(self) -> TrainConfig:
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs: {self.warmup_epochs:g} leaves nothing of {self.epochs} epochs")
-        return self
-
-
-class TrainResult(ReportPart):
-    """What was trained on what, epoch by epoch; the test split was not touched."""
-
-    architecture: Architecture
-    strategy: str
-    trained_parameters: int
-    class_names: list[str]
-    replaced: list[str] = Field(description="what became of the head")
-    preprocessing: Preprocessing
-    precision: str
-    num_train_images: int
-    num_val_images: int
-    epochs: list[EpochResult]
-    best_epoch: int = Field(description="highest val top-1, then lowest val loss; best.safetensors")
-    val_top1: float = Field(description="of the best epoch")
-    val_loss: float = Field(description="of the best epoch")
-
-
 def run(config: TrainConfig, *, progress: Progress | None = None) -> Report[TrainResult]:
     """Train, and leave the run in its folder; after every epoch the folder holds what is complete.
+
+    A dry run reports what would train and how, and writes nothing.
 
     Raises:
         TlvError: whatever is wrong with the checkpoint, the data or the folder, or `loss-not-finite`.
     """
     watch = Stopwatch()
     progress = progress or Silence()
+    strategy = find_strategy(config.strategy)
+    config, options = resolve(config, strategy)
     folder = RunFolder(Path(config.out))
-    folder.refuse_existing(source=config.checkpoint, force=config.force)
+    if not config.dry_run:
+        folder.refuse_existing(sources=(config.checkpoint, config.mask), force=config.force)
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     data = open_training_data(
@@ -110,50 +64,75 @@ def run(config: TrainConfig, *, progress: Progress | None = None) -> Report[Trai
         offline=config.offline,
         seed=config.seed,
     )
-    job, replaced, warnings = _prepare(config, opened, data, device, precision)
+    mask = describe_mask(Path(config.mask)) if config.mask else None
+    job, replaced, warnings = _prepare(config, strategy, options, opened, mask, data, device, precision)
     for message in (*replaced, *warnings):
         progress.message(message)
-    folder.begin()
-    fitted = fit(job, folder, progress)
+    fitted = None
+    if not config.dry_run:
+        folder.begin()
+        fitted = fit(job, folder, progress)
     report = Report[TrainResult](
         schema_id=SCHEMA,
         tlv_version=__version__,
         run=watch.run_info(device),
-        inputs=[opened.info, describe_data(data.train, config.data), describe_data(data.val, config.data)],
+        inputs=[
+            opened.info,
+            *([mask] if mask else []),
+            describe_data(data.train, config.data),
+            describe_data(data.val, config.data),
+        ],
         config=config.model_dump(),
-        result=_result(job, fitted, replaced),
-        outputs=list(fitted.outputs),
+        result=describe_training(job, fitted, replaced),
+        outputs=list(fitted.outputs) if fitted else [],
         warnings=warnings,
     )
-    write_report(report, folder.report_path, force=True)
+    if fitted:
+        write_report(report, folder.report_path, force=True)
     return report
 
 
 def _prepare(
     config: TrainConfig,
+    strategy: Strategy,
+    options: Config,
     opened: OpenedCheckpoint,
+    mask: InputInfo | None,
     data: TrainingData,
     device: torch.device,
     precision: Precision,
 ) -> tuple[TrainingJob, tuple[str, ...], list[str]]:
-    """Return the job, what became of the head, and warnings."""
+    """Return the job, what was freshly initialised, and warnings."""
     class_names = data.train.class_names
-    module, architecture, replaced = load_module(opened, num_classes=len(class_names), seed=config.seed)
+    module, architecture, replaced = load_module(
+        opened, num_classes=len(class_names), seed=config.seed, head=config.head
+    )
     preprocessing, _ = choose_preprocessing(opened.preprocessing, architecture, data.train, config.image_size)
+    warnings = [*opened.warnings, *data.train.warnings, *data.val.warnings]
+    # A new head has everything to learn; at its rate, the layers below would forget what they know.
+    fresh = differing_tensors(opened.architecture, architecture) if replaced and opened.architecture else frozenset()
+    plan = plan_finetuning(
+        config,
+        strategy,
+        options,
+        module,
+        architecture,
+        fresh=fresh.intersection(module.state_dict()),
+        image_size=preprocessing.image_size,
+    )
+    reinitialise(module, plan, architecture, seed=config.seed)
     module.to(device)
     refuse_image_size(module, architecture, preprocessing, training=True)
-    warnings = [*opened.warnings, *data.train.warnings, *data.val.warnings]
-    if not replaced and opened.class_names not in (None, class_names):
+    is_kept = not (replaced or plan.reinitialised)
+    if is_kept and opened.class_names not in (None, class_names):
         warnings.append("the head was trained for other classes; their number is the same, so it was kept")
-    # A new head has everything to learn; at its rate, the layers below would forget what they know.
-    fresh = head_tensors(opened.architecture) if replaced and opened.architecture else frozenset[str]()
-    plan = full(module, fresh=fresh, fresh_rate=config.head_rate)
-    drop_single = has_batch_norm(module)
+    drop_single = learns_statistics(module, plan)
     warnings += _check_batches(config, len(data.train), drop_single=drop_single)
+    assert config.weight_decay is not None, "the settings are resolved"
     job = TrainingJob(
         module=module,
         architecture=architecture,
-        made_by=_made_by(opened, plan),
+        made_by=_made_by(opened, plan, mask),
         data=data,
         preprocessing=preprocessing,
         plan=plan,
@@ -161,24 +140,33 @@ def _prepare(
         precision=precision,
         epochs=config.epochs,
         batch_size=config.batch_size,
-        lr=config.lr,
+        lr=config.peak,
+        optimizer=config.optimizer,
         weight_decay=config.weight_decay,
+        schedule=config.schedule,
+        decay_epochs=config.decay_epochs,
+        decay_rate=config.decay_rate,
         warmup_epochs=config.warmup_epochs,
         label_smoothing=config.label_smoothing,
         workers=config.workers,
         seed=config.seed,
         drop_single=drop_single,
     )
-    return job, replaced, warnings
+    return job, (*replaced, *_say_reinitialised(plan, fresh)), warnings
 
 
-def _made_by(opened: OpenedCheckpoint, plan: FinetunePlan) -> MadeBy:
-    ancestor = opened.ancestor
+def _say_reinitialised(plan: FinetunePlan, fresh: frozenset[str]) -> list[str]:
+    layers = dict.fromkeys(name.rpartition(".")[0] for name in plan.reinitialised if name not in fresh)
+    return [f"freshly initialised: {', '.join(layers)}"] if layers else []
+
+
+def _made_by(opened: OpenedCheckpoint, plan: FinetunePlan, mask: InputInfo | None) -> MadeBy:
+    of_mask = Ancestor(name=Path(mask.path).name, sha256=mask.sha256) if mask and mask.sha256 else None
     return MadeBy(
         command="train",
         method=plan.strategy,
         tlv_version=__version__,
-        made_from=(ancestor,) if ancestor else (),
+        made_from=tuple(filter(None, (opened.ancestor, of_mask))),
     )
 
 
@@ -197,22 +185,3 @@ def _check_batches(config: TrainConfig, num_images: int, *, drop_single: bool) -
         "every epoch leaves out one image, another each time: alone in the last batch, "
         "batch normalisation could not train on it"
     ]
-
-
-def _result(job: TrainingJob, fitted: Fitted, replaced: tuple[str, ...]) -> TrainResult:
-    parameters = dict(job.module.named_parameters())
-    return TrainResult(
-        architecture=job.architecture,
-        strategy=job.plan.strategy,
-        trained_parameters=sum(parameters[name].numel() for group in job.plan.groups for name in group.parameters),
-        class_names=list(job.data.train.class_names),
-        replaced=list(replaced),
-        preprocessing=job.preprocessing,
-        precision=job.precision,
-        num_train_images=len(job.data.train),
-        num_val_images=len(job.data.val),
-        epochs=list(fitted.epochs),
-        best_epoch=fitted.best.epoch,
-        val_top1=fitted.best.val_top1,
-        val_loss=fitted.best.val_loss,
-    )

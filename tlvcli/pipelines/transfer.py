@@ -67,9 +67,7 @@ class TransferConfig(Config):
     source_arch: str | None = Field(None, description="architecture of the source; default: what it says or shows")
     target_checkpoint: str | None = Field(None, description="start the target from this file, not from fresh noise")
     dtype: Dtype | None = Field(None, description="floating dtype of the output; default: the source's own")
-    shard_size: ShardSize = Field(
-        None, description="bytes in one file, as in 2GB, 500MB, 5GiB; larger is split"
-    )
+    shard_size: ShardSize = Field(None, description="bytes in one file, as in 2GB, 500MB, 5GiB; larger is split")
     key: str | None = Field(None, description="which part of a nested source checkpoint, as in model_ema")
     min_coverage: float | None = Field(None, ge=0, le=1, description="gate: exit 1 if less of the target is taken")
     allow_nan: bool = Field(False, description="take NaN and Inf from the source as they are")
