@@ -28,7 +28,7 @@ class RunInfo(ReportPart):
 class InputInfo(ReportPart):
     """One checkpoint or data set that the command read."""
 
-    role: str = Field(description="source, checkpoint, target or data")
+    role: str = Field(description="source, checkpoint, target, reference, plan, mask or data")
     path: str
     sha256: str | None = Field(default=None, description="null where the command did not read the whole file")
     format: str
