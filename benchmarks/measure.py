@@ -62,5 +62,11 @@ def show(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     keys = list(rows[0])
     print(f"\n{title}\n\n| {' | '.join(keys)} |\n|{'---|' * len(keys)}")
     for row in rows:
-        cells = (f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values())
-        print(f"| {' | '.join(cells)} |")
+        print(f"| {' | '.join(map(_cell, row.values()))} |")
+
+
+def _cell(value: Any) -> str:
+    """Write a measured number in three digits, and a dash where nothing was measured."""
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -211,3 +211,41 @@ def test_interrupted_while_writing_leaves_no_half_file(
     assert "Traceback" not in errors
     assert errors.splitlines()[-2].startswith("error[")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["--stats", "--json"])
+def test_a_locale_without_our_characters(tmp_path: Path, flag: str) -> None:
+    torch.save({"\u5c64.weight": torch.ones(2, 2)}, tmp_path / "a.pt")
+    ascii_only = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = tlv("inspect", "a.pt", flag, cwd=tmp_path, env=ascii_only, encoding="utf-8")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    if flag == "--json":
+        assert json.loads(done.stdout)["result"]["layers"][0]["name"] == "\u5c64"
+    else:
+        assert "constant     ?.weight\n" in done.stdout
+
+
+def test_markdown_keeps_the_sections_that_were_asked_for(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inspect", str(checkpoint), "--markdown", "--stats", "--against", str(checkpoint)]) == 0
+    table, fence, sections = capsys.readouterr().out.partition("\n```text\n")
+    assert table.startswith("| layer | weight |")
+    assert fence
+    assert sections.startswith("tensor ")
+    assert sections.endswith("\nidentical: all tensors (2)\n```\n")
+
+
+def test_one_layer_is_no_plural(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"a.weight": torch.ones(2, 2)}, tmp_path / "a.pt")
+    assert run(["inspect", str(tmp_path / "a.pt")]) == 0
+    assert "1 in 1 layer: 1 float32" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["output", "architecture"])
+def test_a_path_that_no_file_can_have(checkpoint: Path, capsys: pytest.CaptureFixture[str], place: str) -> None:
+    name = "x" * 300
+    target, output = ("resnet18", f"{name}.safetensors") if place == "output" else (f"{name}.py:make", "o.safetensors")
+    assert run(["transfer", str(checkpoint), target, output]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error[path-invalid]: xxx")
+    assert "File name too long" in message

@@ -67,7 +67,9 @@ def test_a_frozen_config_and_no_infinity() -> None:
 def test_suggestions() -> None:
     assert did_you_mean("resnet81", ["resnet18", "vgg16"]) == "did you mean resnet18?"
     assert did_you_mean("zebra", ["b", "a"]) == "choose from a, b"
-    assert "--help" in did_you_mean("zebra", [str(number) for number in range(99)])
+    many = [str(number) for number in range(99)]
+    assert did_you_mean("zebra", many) == "--help lists the names"
+    assert did_you_mean("zebra", many, listed_by="tlv inspect") == "tlv inspect lists the names"
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tlvcli.core.errors import TlvError
-from tlvcli.io.atomic import atomic_file
+from tlvcli.io.atomic import atomic_file, refuse_existing
 
 
 def _write(path: Path, data: bytes, *, force: bool = False) -> None:
@@ -87,3 +87,9 @@ def test_places_one_cannot_write_to(tmp_path: Path) -> None:
         with pytest.raises(TlvError) as caught:
             _write(path, b"x")
         assert caught.value.error_id == error_id
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    with pytest.raises(TlvError, match="File name too long") as caught:
+        refuse_existing(tmp_path / ("x" * 300), force=False)
+    assert caught.value.error_id == "output-not-writable"

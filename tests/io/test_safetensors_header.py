@@ -43,7 +43,7 @@ def test_reads_specs_by_place_with_metadata(tmp_path: Path) -> None:
     ("header", "num_bytes", "error_id", "says"),
     [
         ({"a": entry()}, 4, "checkpoint-truncated", "8 bytes of tensors"),
-        ({"a": entry()}, 9, "checkpoint-corrupt", "1 bytes after"),
+        ({"a": entry()}, 9, "checkpoint-corrupt", "1 B too long"),
         ({"a": entry(), "b": entry()}, 8, "checkpoint-corrupt", "a and b over the same bytes"),
         ({"a": entry(), "b": entry(begin=4, end=12)}, 12, "checkpoint-corrupt", "over the same bytes"),
         ({"a": entry(begin=8, end=16)}, 16, "checkpoint-corrupt", "hole of 8 bytes before a"),

@@ -151,3 +151,8 @@ def test_real_wrappers() -> None:
     assert (list(parallel.tensors), parallel.prefix) == (plain, "module.")
     compiled = unwrap(torch.compile(module).state_dict(), FILE, None)
     assert (list(compiled.tensors), compiled.prefix) == (plain, "_orig_mod.")
+
+
+def test_no_average_in_a_plain_state_dict() -> None:
+    with pytest.raises(TlvError, match="holds no moving average, only plain weights"):
+        unwrap(WEIGHTS, Path("a.pt"), None, ema=True)

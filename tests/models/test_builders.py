@@ -26,6 +26,9 @@ def no_module(num_classes):
 
 def broken(num_classes):
     raise ValueError("no such width")
+
+def leaves(num_classes):
+    raise SystemExit(0)
 """
 
 
@@ -85,6 +88,7 @@ def test_timm() -> None:
         ("{net}:mak", "architecture-unknown", "did you mean make"),
         ("{net}:no_module", "architecture-invalid", "torch.nn.Module"),
         ("{net}:broken", "architecture-invalid", "accept these arguments"),
+        ("{net}:leaves", "architecture-invalid", "accept these arguments"),
         ("absent.py:make", "architecture-unknown", "file.py:callable"),
     ],
 )
@@ -93,6 +97,13 @@ def test_wrong_names(net: Path, name: str, error_id: str, words: str) -> None:
         build(Architecture(name=name.replace("{net}", str(net)), num_classes=2), seed=0)
     assert caught.value.error_id == error_id
     assert words in caught.value.hint
+
+
+def test_a_file_that_ends_the_program(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(TlvError, match="raises SystemExit: 0") as caught:
+        build(Architecture(name=f"{tmp_path}/script.py:make", num_classes=2), seed=0)
+    assert caught.value.error_id == "architecture-invalid"
 
 
 def test_heads() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import signal
@@ -17,6 +19,7 @@ from tlvcli.core.errors import TlvError, printable
 EXIT_OUR_BUG = 70
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+_WRONG_PATH = (errno.ENAMETOOLONG, errno.EACCES, errno.ELOOP)
 
 
 class _Terminated(BaseException):
@@ -27,6 +30,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; nothing but a bug of ours shows a traceback."""
     as_json, debug = "--json" in arguments, "--debug" in arguments
     signal.signal(signal.SIGTERM, _raise_terminated)
+    _let_print_anything(as_json=as_json)
     try:
         return _dispatch(arguments)
     except TlvError as error:
@@ -43,10 +47,19 @@ def run(arguments: Sequence[str]) -> int:
     except _Terminated:
         return _interrupted(EXIT_TERMINATED, "terminated", as_json=as_json)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _WRONG_PATH and error.filename is not None:
+            return _refuse_path(error, as_json=as_json, debug=debug)
         name = f"{type(error).__name__}: {error}".splitlines()[0]
         _draw(TlvError("internal", name, "this is a bug of tlv; --debug shows where"), as_json=as_json)
         _show_cause(error, debug=debug)
         return EXIT_OUR_BUG
+
+
+def _let_print_anything(*, as_json: bool) -> None:
+    """Replace what the locale's encoding lacks, such as bars and foreign names in ASCII; JSON is UTF-8 everywhere."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8" if as_json else None, errors="replace")
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
@@ -87,6 +100,14 @@ def _draw(error: TlvError, *, as_json: bool) -> None:
 def _show_cause(error: BaseException, *, debug: bool) -> None:
     if debug:
         traceback.print_exception(error, file=sys.stderr)
+
+
+def _refuse_path(error: OSError, *, as_json: bool, debug: bool) -> int:
+    """Draw that the system cannot follow a path, which a mere look at it may show: a name too long, a closed folder."""
+    refused = TlvError("path-invalid", f"{error.filename}: {error.strerror}", "check the path and its folders")
+    _draw(refused, as_json=as_json)
+    _show_cause(error, debug=debug)
+    return refused.exit_code
 
 
 def _interrupted(code: int, word: str, *, as_json: bool) -> int:

@@ -47,9 +47,11 @@ def _amount(tensor: ChangedTensor) -> tuple[float, int]:
 
 def _row(tensor: ChangedTensor) -> tuple[str, ...]:
     values, was = tensor.values, tensor.reference_dtype
+    # Sums are over finite values: where none of these differs, it is NaN or Inf that came or went.
+    only_not_finite = values.differing > 0 and values.max_abs == 0
     return (
         tensor.name,
-        _relative(values.relative_l2),
+        "not finite" if only_not_finite else _relative(values.relative_l2),
         short(values.max_abs),
         f"{values.cosine:.4f}" if values.cosine is not None else "-",
         f"{values.differing / max(1, tensor.elements):.0%}",

@@ -62,6 +62,12 @@ def render(report: Report[InspectResult], view: View) -> None:
     if view.markdown:
         console.file.write(markdown_table(table.rows, right=table.right) + "\n\n")
         console.file.writelines(f"- **{label}**: {printable(text)}\n" for label, text in _facts(report))
+        if result.statistics or result.difference or result.verification or result.summary:
+            # Sections are columns and facts below them: in a fence they stay aligned, whoever shows the Markdown.
+            console.file.write("\n```text")
+            plain = Console(file=console.file, width=console.width, force_terminal=False, color_system=None)
+            _render_sections(result, plain, view)
+            console.file.write("```\n")
         return
     write_columns(console, table.rows, right=table.right, cut=0, bold=table.bold)
     for label, text in _facts(report):
@@ -182,9 +188,10 @@ def _facts(report: Report[InspectResult]) -> Iterator[tuple[str, str]]:
     yield "total", f"{count(totals.parameters)} parameters{buffers}, {size(totals.bytes)}"
     shown = len(result.layers)
     part = f", {count(shown)} of them shown" if shown < totals.layers else ""
+    layers = "1 layer" if totals.layers == 1 else f"{count(totals.layers)} layers"
     yield (
         "tensors",
-        f"{count(totals.tensors)} in {count(totals.layers)} layers{part}: {dtypes}; order: {report.inputs[0].order}",
+        f"{count(totals.tensors)} in {layers}{part}: {dtypes}; order: {report.inputs[0].order}",
     )
     for name, text in result.metadata.items():
         yield "metadata", f"{name} = {text}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tlvcli.cli.console import count, plain_table, results, safe, write_columns
+from tlvcli.cli.console import count, results, safe, write_columns
 from tlvcli.core.report import Report
 from tlvcli.pipelines.transfer import TransferResult
 
@@ -25,17 +25,15 @@ def render(report: Report[TransferResult], verbose: bool) -> None:
             origin = f"{row.source}: {row.reason}" if row.source else row.reason
             rows.append((row.tensor, f"{row.transferred:.0%}", row.operation, origin))
         write_columns(console, rows, right=(1,), cut=3, bold=(0,))
-    parts = plain_table(
-        "tensors", "parameters", "taken", "what became of them", right=("tensors", "parameters", "taken")
-    )
+    parts = [("tensors", "parameters", "taken", "what became of them")]
     sizes = {row.tensor: max(1, _size(row.shape)) for row in result.rows}
     for operation, words in _WORDS.items():
         members = [row for row in result.rows if row.operation == operation]
         if members:
             total = sum(sizes[row.tensor] for row in members)
             taken = sum(sizes[row.tensor] * row.transferred for row in members)
-            parts.add_row(count(len(members)), count(total), f"{taken / total:.0%}", words)
-    console.print(parts, "")
+            parts.append((count(len(members)), count(total), f"{taken / total:.0%}", words))
+    write_columns(console, parts, right=(0, 1, 2), cut=3, bold=(0,))
     target = result.architecture
     console.print(
         f"[bold]{result.method}[/]: {safe(report.inputs[0].path)} -> {safe(target.name)} "

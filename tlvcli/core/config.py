@@ -60,7 +60,7 @@ def parse_config(
     hint = "--help lists the flags, docs/config.md every key that --set and --config take"
     for fault in faults:
         if fault["type"] == "extra_forbidden":
-            hint = did_you_mean(prefix + _dotted(fault["loc"]), known)
+            hint = did_you_mean(prefix + _dotted(fault["loc"]), known, listed_by="docs/config.md")
             break
     raise TlvError("config-invalid", "; ".join(_describe(fault, prefix) for fault in faults), hint)
 

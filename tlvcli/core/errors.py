@@ -28,8 +28,8 @@ class TlvError(Exception):
         return {"error": {"id": self.error_id, "message": self.message, "hint": self.hint}}
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return "did you mean X?", or the known words, when `word` is none of them."""
+def did_you_mean(word: str, known: Iterable[str], *, listed_by: str = "--help") -> str:
+    """Return "did you mean X?", or the known words, or what lists them where they are many."""
     words = sorted(known)
     # The last part of a dotted key is what people remember: `keep` is near `mapping.keep`.
     near = get_close_matches(word, words, n=1, cutoff=0.6) or [
@@ -37,7 +37,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     ]
     if near:
         return f"did you mean {near[0]}?"
-    return f"choose from {', '.join(words)}" if len(words) <= 24 else "see --help for the names"
+    return f"choose from {', '.join(words)}" if len(words) <= 24 else f"{listed_by} lists the names"
 
 
 def printable(text: str) -> str:

@@ -18,4 +18,5 @@ def refuse_unknown(patterns: Iterable[str], names: Sequence[str]) -> None:
     """Raise `layers-unknown` for a pattern that fits none of the names."""
     for pattern in patterns:
         if not any(is_named(name, pattern) for name in names):
-            raise TlvError("layers-unknown", f"no layer is called {pattern}", did_you_mean(pattern, list(names)))
+            hint = did_you_mean(pattern, list(names), listed_by="tlv inspect (of an architecture: ARCH@random)")
+            raise TlvError("layers-unknown", f"no layer is called {pattern}", hint)

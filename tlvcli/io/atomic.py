@@ -15,11 +15,15 @@ from tlvcli.core.errors import TlvError
 
 def refuse_existing(path: Path, *, force: bool) -> None:
     """Raise `output-exists` unless `path` is free or may be replaced; called before the work starts."""
-    if path.is_dir():
+    try:
+        is_folder, has_folder, exists = path.is_dir(), path.parent.is_dir(), path.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be searched
+        raise _describe(error, path) from error
+    if is_folder:
         raise TlvError("output-is-directory", f"{path} is a directory", "name a file for the output")
-    if not path.parent.is_dir():
+    if not has_folder:
         raise TlvError("output-folder-missing", f"{path.parent} is not a folder", f"mkdir -p {path.parent}")
-    if path.exists() and not force:
+    if exists and not force:
         raise TlvError("output-exists", f"{path} exists", "--force replaces it, or name another output")
 
 
@@ -107,4 +111,6 @@ def _describe(error: OSError, path: Path) -> TlvError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return TlvError("no-space", f"no space left to write {path}", "free some space; nothing was replaced")
     reason = error.strerror or str(error)
-    return TlvError("output-not-writable", f"cannot write {path}: {reason}", "choose a folder you may write to")
+    return TlvError(
+        "output-not-writable", f"cannot write {path}: {reason}", "choose another name, or a folder you may write to"
+    )

@@ -43,7 +43,7 @@ class SavedPlan(BaseModel):
     schema_id: Literal["tlv.plan/1"] = Field("tlv.plan/1", alias="schema")
     tlv_version: str
     method: str
-    seed: int
+    seed: int = Field(ge=0)
     source: Ancestor | None
     target: Architecture
     dtype: str | None = None

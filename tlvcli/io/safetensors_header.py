@@ -144,7 +144,7 @@ def _check_places(path: Path, placed: list[tuple[TensorSpec, int, int]], num_byt
     if reached > num_bytes:
         raise _truncated(path, f"should hold {reached} bytes of tensors")
     if reached < num_bytes:
-        raise _corrupt(path, f"has {num_bytes - reached} bytes after its last tensor")
+        raise _corrupt(path, f"is {num_bytes - reached} B too long: more follows after its last tensor")
 
 
 def _truncated(path: Path, what: str) -> TlvError:

@@ -154,9 +154,10 @@ def _choose(nests: Sequence[NestPath], path: Path) -> NestPath:
 def _choose_average(nests: Sequence[NestPath], path: Path) -> NestPath:
     averages = [nest for nest in nests if _is_average(nest)]
     if not averages:
+        there = ", ".join(show(nest) if nest else "plain weights" for nest in nests)
         raise TlvError(
             "no-average",
-            f"{path} holds no moving average, only {', '.join(map(show, nests))}",
+            f"{path} holds no moving average, only {there}",
             "leave out --ema, or name the part that is one with --key",
         )
     return _choose(averages, path)
@@ -194,7 +195,7 @@ def _look_up(content: Mapping[Any, Any], nests: Sequence[NestPath], path: Path, 
     raise TlvError(
         "key-unknown",
         f"{path} holds no tensors under {key}",
-        did_you_mean(key, [show(nest) for nest in nests]),
+        did_you_mean(key, [show(nest) for nest in nests], listed_by="tlv inspect"),
     )
 
 

@@ -76,7 +76,8 @@ def _plan_linear_layers(
     statistics = cumulative_statistics(source, sources)
     if not statistics.is_finite:
         lack = "has no linear layer to take statistics from" if not sources else "has linear layers that are not finite"
-        warning = f"the source {lack}; {len(weights)} linear layers keep their own initialisation"
+        layers = "1 linear layer keeps its" if len(weights) == 1 else f"{len(weights)} linear layers keep their"
+        warning = f"the source {lack}; {layers} own initialisation"
         kept = _keep_linear((*weights, *biases), f"the source {lack}")
         return replace(kept, warnings=(warning,) if weights else ())
     if options.linear_statistics == "divided":

@@ -88,7 +88,8 @@ def _find_builder(name: str) -> Callable[..., nn.Module]:
 
     known = classifier_names()
     if name not in known:
-        raise TlvError("architecture-unknown", f"no torchvision classifier is called {name}", did_you_mean(name, known))
+        hint = did_you_mean(name, known, listed_by="torchvision.models.list_models()")
+        raise TlvError("architecture-unknown", f"no torchvision classifier is called {name}", hint)
 
     def make(*, num_classes: int, in_chans: int) -> nn.Module:
         module: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
@@ -106,7 +107,8 @@ def _timm_builder(name: str) -> Callable[..., nn.Module]:
         raise TlvError("extra-missing", f"timm:{name} needs the package timm", "pip install 'tlvcli[timm]'") from error
     if not timm.is_model(name):
         known = timm.list_models()
-        raise TlvError("architecture-unknown", f"timm has no model {name}", did_you_mean(name, known))
+        hint = did_you_mean(name, known, listed_by="timm.list_models()")
+        raise TlvError("architecture-unknown", f"timm has no model {name}", hint)
 
     def make(*, num_classes: int, in_chans: int) -> nn.Module:
         module: nn.Module = timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=in_chans)
@@ -122,7 +124,7 @@ def _file_builder(name: str) -> Callable[..., nn.Module]:
         raise TlvError("architecture-unknown", f"no file {path}", "write path/to/file.py:callable")
     try:
         namespace = runpy.run_path(str(path))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that ends itself must not end ours with its code
         raise TlvError(
             "architecture-invalid",
             f"{path} raises {type(error).__name__}: {error}",
@@ -148,11 +150,11 @@ def _call(builder: Callable[..., nn.Module], architecture: Architecture) -> nn.M
         module = builder(**arguments)
     except TlvError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TlvError(
             "architecture-invalid",
             f"{architecture.name} with {_words(arguments)} raises {type(error).__name__}: {error}",
-            "the builder must accept these arguments",
+            "the builder must accept these arguments and return a module",
         ) from error
     from torch import nn
 

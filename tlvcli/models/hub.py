@@ -32,7 +32,8 @@ def fetch_hub_weights(arch: str, weights: str, *, offline: bool) -> HubWeights:
 
     known = classifier_names()
     if arch not in known:
-        raise TlvError("architecture-unknown", f"no torchvision classifier is called {arch}", did_you_mean(arch, known))
+        hint = did_you_mean(arch, known, listed_by="torchvision.models.list_models()")
+        raise TlvError("architecture-unknown", f"no torchvision classifier is called {arch}", hint)
     entries = torchvision.models.get_model_weights(arch)
     if weights not in entries.__members__:
         raise TlvError(

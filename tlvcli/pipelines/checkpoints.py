@@ -249,7 +249,7 @@ def refuse_mismatch(
         raise TlvError(
             "checkpoint-mismatch",
             f"{opened.reference} is no {architecture.name}: {'; '.join(faults)}",
-            "--arch names another architecture; tlv inspect shows the tensors",
+            "name the architecture that it is; tlv inspect says which, and shows the tensors",
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 from tlvcli.core.errors import TlvError
 from tlvcli.core.report import OutputInfo
 from tlvcli.core.tensors import TensorSource
+from tlvcli.io.atomic import refuse_existing
 from tlvcli.io.images import write_image
 from tlvcli.pipelines.inspection.content import InspectedLayer, InspectedTensor
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from tlvcli.methods.weights.histogram import Histogram
 
 _BINS = 80
+_LONGEST_NAME = 200
 
 
 def draw_histograms(
@@ -34,16 +38,24 @@ def draw_histograms(
     chosen = [(layer, weight) for layer in layers if (weight := _weight_of(layer))]
     if not chosen:
         raise TlvError("no-weights", "no layer has floating weights to draw", "--layers selects others")
+    paths = [folder / f"{_file_name(layer.name or weight.name)}.png" for layer, weight in chosen]
+    for path in paths if folder.is_dir() else ():
+        refuse_existing(path, force=force)  # before the first picture, not after half of them
     outputs = []
-    for layer, weight in chosen:
+    for path, (layer, weight) in zip(paths, chosen, strict=True):
         histogram = weight_histogram(source, weight.name, _BINS)
         if histogram is None:  # not one finite value, of which --stats speaks
             continue
         image = BytesIO()
         _draw(layer, weight, histogram).savefig(image, format="png")
-        path = folder / f"{layer.name or weight.name}.png"
         outputs.append(write_image(path, image.getvalue(), force=force))
     return outputs
+
+
+def _file_name(layer: str) -> str:
+    """Return the layer's name, or where it is no name for a file (`../x`) a part of it and of its hash."""
+    plain = re.sub(r"[^\w.+-]", "_", layer, flags=re.ASCII)[:_LONGEST_NAME]
+    return plain if plain == layer else f"{plain}-{hashlib.sha256(layer.encode()).hexdigest()[:8]}"
 
 
 def _weight_of(layer: InspectedLayer) -> InspectedTensor | None:
