@@ -181,3 +181,24 @@ def test_a_source_of_names_alone_is_selected_dimension_by_dimension() -> None:
     assert "architecture is not known" in made.warnings[0]
     assert _map(made, "3.weight", 1) == [0, 2, 4, 6]
     assert made.rows[0].reason.endswith("every dimension by itself")
+
+
+class _Untraceable(nn.Module):
+    """Its forward pass asks for values, which a trace by shapes does not have."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem, self.fc = nn.Conv2d(3, width, 3), nn.Linear(width, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.stem(images).mean((2, 3))
+        out: Tensor = self.fc(features * 2 if float(features.sum()) > 0 else features)
+        return out
+
+
+def test_what_cannot_be_traced_is_selected_dimension_by_dimension(plan: Planner) -> None:
+    source, target = _Untraceable(8), _Untraceable(4)
+    made, tensors = plan("weight-selection", source, target)
+    assert made.warnings == ("the source cannot be traced: channels are chosen in every dimension by itself",)
+    assert torch.equal(tensors["stem.weight"], source.stem.weight[[0, 2, 4, 6]])
+    assert torch.equal(tensors["fc.weight"], target.fc.weight)

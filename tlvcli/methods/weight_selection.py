@@ -54,7 +54,8 @@ def plan_weight_selection(
     """
     specs = {spec.name: spec for spec in source.specs}
     wanted = learned_tensors(target_graph)
-    head = _head_of(target_graph)
+    ways = _channels_of(source_graph), _channels_of(target_graph)
+    head = _head_of(target_graph, ways[1])
     names = match_names(specs, [tensor.name for tensor in wanted], depth=options.depth)
     rows, pairs = [], []
     for tensor in wanted:
@@ -68,22 +69,32 @@ def plan_weight_selection(
     _refuse_wider(pairs)
     channels, warnings = None, []
     if options.channels == "coherent":
-        if target_graph.channels is None or source_graph.channels is None:
-            warnings.append("the source's architecture is not known: channels are chosen in every dimension by itself")
+        if ways[0] is None or ways[1] is None:
+            untraced = "the source cannot be traced" if ways[0] is None else "the target cannot be traced"
+            why = "the source's architecture is not known" if source_graph.channels is None else untraced
+            warnings.append(f"{why}: channels are chosen in every dimension by itself")
         else:
-            both = target_graph.channels(), source_graph.channels()
+            both = ways[1], ways[0]
             pair_names = {tensor.name: spec.name for tensor, spec in pairs}
             channels = _Channels(*both, assign_channels(*both, pair_names, lambda name: evenly_spaced, unwritten=True))
     parts = [Mapped(tuple(rows), {}, tuple(warnings)), *(_select(tensor, spec, channels) for tensor, spec in pairs)]
     return assemble_plan(target_graph, parts, reason="weight-selection leaves constants of the architecture alone")
 
 
-def _head_of(graph: ModelGraph) -> frozenset[str]:
+def _channels_of(graph: ModelGraph) -> ChannelGroups | None:
+    """Return the way of the channels; None where only tensors are known, or where the module cannot be traced."""
+    try:
+        return graph.channels() if graph.channels is not None else None
+    except TlvError:
+        return None
+
+
+def _head_of(graph: ModelGraph, channels: ChannelGroups | None) -> frozenset[str]:
     """Return the tensors that write the network's outputs: those of its last layer where the way is not known."""
-    if graph.channels is None:
+    if channels is None:
         last = [layer for layer in graph.layers if layer.kind in ("linear", "conv2d")][-1:]
         return frozenset(tensor.name for layer in last for tensor in layer.tensors)
-    return tensors_with(graph.channels().outputs, graph.channels())
+    return tensors_with(channels.outputs, channels)
 
 
 def _head_fault(tensor: TensorSpec, spec: TensorSpec | None, options: WeightSelectionOptions) -> str | None:
