@@ -90,7 +90,7 @@ def run(config: InspectConfig) -> Report[InspectResult]:
     layers = inspect_layers(subject.tensors.specs)
     chosen = select_layers(layers, config.layers)
     specs = tuple(spec for spec in subject.tensors.specs if config.layers is None or spec.name in _names(chosen))
-    inputs = [_input_info("checkpoint", config.checkpoint, subject)]
+    inputs = [_input_info("checkpoint", config.checkpoint, subject, layers)]
     outputs: list[OutputInfo] = []
     warnings: list[str] = []
     gates: list[Gate] = []
@@ -105,7 +105,7 @@ def run(config: InspectConfig) -> Report[InspectResult]:
             gates.append(finite_gate(statistics))
     if config.against:
         other = _open(config.against, config.against_key, offline=config.offline)
-        inputs.append(_input_info("reference", config.against, other))
+        inputs.append(_input_info("reference", config.against, other, inspect_layers(other.tensors.specs)))
         difference = _compare(config, subject, other, specs)
         sections["difference"] = difference
         if config.exit_code:
@@ -191,7 +191,7 @@ def _open(reference: str, key: str | None, *, offline: bool) -> _Subject:
     return _Subject(opened.tensors, opened.file, opened.architecture)
 
 
-def _input_info(role: str, reference: str, subject: _Subject) -> InputInfo:
+def _input_info(role: str, reference: str, subject: _Subject, layers: list[InspectedLayer]) -> InputInfo:
     file = subject.file
     return InputInfo(
         role=role,
@@ -199,7 +199,7 @@ def _input_info(role: str, reference: str, subject: _Subject) -> InputInfo:
         format=file.format if file else _RANDOM_FORMAT,
         key=file.key if file else None,
         tensors=len(subject.tensors.specs),
-        parameters=sum_layers(inspect_layers(subject.tensors.specs)).parameters,
+        parameters=sum(layer.parameters for layer in layers),
         order=file.order if file else "architecture",
     )
 
