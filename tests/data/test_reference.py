@@ -6,6 +6,7 @@ import pytest
 
 from tlvcli.core.errors import TlvError
 from tlvcli.data.reference import parse_data_reference
+from tlvcli.data.torchvision_sets import ALIASES, TORCHVISION_SETS
 
 
 def test_folder_with_and_without_split(tmp_path: Path) -> None:
@@ -30,6 +31,34 @@ def test_torchvision_name_with_root() -> None:
     reference = parse_data_reference("cifar10:./data@train:10000")
     assert (reference.kind, reference.name, reference.root) == ("torchvision", "cifar10", Path("data"))
     assert (reference.split, reference.num_images) == ("train", 10000)
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("fashion_mnist", "fashion-mnist"),
+        ("stanford_cars", "stanford-cars"),
+        ("fgvc_aircraft", "fgvc-aircraft"),
+        ("oxford_pets", "oxford-iiit-pet"),
+        ("pets", "oxford-iiit-pet"),
+        ("CIFAR10", "cifar10"),
+        ("caltech256", "caltech256"),
+        ("food101", "food101"),
+        ("dtd", "dtd"),
+        ("imagenet", "imagenet"),
+    ],
+)
+def test_names_as_others_write_them(word: str, name: str) -> None:
+    reference = parse_data_reference(f"{word}:./data")
+    assert (reference.kind, reference.name, reference.root) == ("torchvision", name, Path("data"))
+    with pytest.raises(TlvError, match="names no root folder") as caught:
+        parse_data_reference(word)
+    assert caught.value.hint == f"write {word}:FOLDER, as in {word}:./data"
+
+
+def test_every_alias_leads_to_a_data_set() -> None:
+    assert set(ALIASES.values()) <= set(TORCHVISION_SETS)
+    assert not set(ALIASES) & set(TORCHVISION_SETS)
 
 
 def test_digits_need_no_root() -> None:

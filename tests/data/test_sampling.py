@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from tlvcli.core.runtime import make_generator
-from tlvcli.data.sampling import hold_out, stratified_sample
+from tlvcli.data.sampling import class_weights, hold_out, stratified_sample
 
 
 def _counts(labels: list[int], positions: list[int]) -> dict[int, int]:
@@ -56,3 +57,14 @@ def test_hold_out_takes_a_tenth_and_no_class_s_last_image() -> None:
 def test_hold_out_takes_one_at_the_least() -> None:
     stay, held_out = hold_out([0, 0, 1, 1], 0.1, make_generator(0))
     assert (len(stay), len(held_out)) == (3, 1)
+
+
+def test_class_weights_are_those_of_scikit_learn() -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = [0] * 50 + [1] * 33 + [3] * 17
+    weights = class_weights(labels, 5)
+    expected = compute_class_weight("balanced", classes=np.array([0, 1, 3]), y=np.array(labels))
+    np.testing.assert_allclose(weights[[0, 1, 3]], expected, rtol=1e-6)
+    assert weights[[2, 4]].tolist() == [0.0, 0.0]
+    assert abs(float(weights[labels].mean()) - 1) < 1e-6

@@ -19,8 +19,9 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tif
 
 @dataclass(frozen=True)
 class FolderImages:
-    """Images by path."""
+    """Images by path, all of them below `root`."""
 
+    root: str
     paths: tuple[str, ...]
 
     def read(self, index: int) -> Image:
@@ -35,6 +36,16 @@ class FolderImages:
     def where(self, index: int) -> str:
         """Return the path."""
         return self.paths[index]
+
+    def identity(self, index: int) -> bytes:
+        """Return the path below the root, and the file's size."""
+        return file_identity(self.paths[index], self.root)
+
+
+def file_identity(path: str, root: str) -> bytes:
+    """Return the path below `root` and the size in bytes: the same wherever the root lies."""
+    below = path.removeprefix(root).lstrip(os.sep)
+    return os.fsencode(f"{below}\0{Path(path).stat().st_size}")
 
 
 def folder_splits(root: Path) -> tuple[str, ...]:
@@ -58,7 +69,7 @@ def open_folder(root: Path, split: str, *, name: str) -> ImageDataset:
     labels: list[int] = []
     others: list[str] = []
     for label, class_name in enumerate(class_names):
-        images, rest = _files_below(folder / class_name)
+        images, rest = files_below(folder / class_name)
         paths += images
         labels += [label] * len(images)
         others += rest
@@ -75,9 +86,9 @@ def open_folder(root: Path, split: str, *, name: str) -> ImageDataset:
         class_names=class_names,
         labels=tuple(labels),
         indices=tuple(range(len(paths))),
-        source=FolderImages(tuple(paths)),
+        source=FolderImages(str(folder), tuple(paths)),
         traits=ImageTraits(),
-        warnings=(*_beside_splits(root, split), *_no_images(folder, others)),
+        warnings=(*_beside_splits(root, split), *left_out(folder, others)),
     )
 
 
@@ -87,7 +98,8 @@ def _subfolders(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
 
 
-def _files_below(folder: Path) -> tuple[list[str], list[str]]:
+def files_below(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the images at any depth, sorted within each folder, and the other files; hidden files are neither."""
     images: list[str] = []
     others: list[str] = []
     for parent, folders, files in os.walk(folder, followlinks=True):
@@ -107,7 +119,8 @@ def _beside_splits(root: Path, split: str) -> tuple[str, ...]:
     )
 
 
-def _no_images(folder: Path, others: list[str]) -> tuple[str, ...]:
+def left_out(folder: Path, others: list[str]) -> tuple[str, ...]:
+    """Return the warning about files that are no images, if there are any."""
     if not others:
         return ()
     return (f"{folder}: left out {len(others)} files that are no images by their suffix, as {others[0]}",)

@@ -24,6 +24,10 @@ class ImageSource(Protocol):
         """Return the file of one image, or a phrase that finds it."""
         ...
 
+    def identity(self, index: int) -> bytes:
+        """Return what tells one image from another at little cost: its path and size below the root, or its pixels."""
+        ...
+
 
 @dataclass(frozen=True)
 class ImageDataset:
@@ -55,6 +59,10 @@ class ImageDataset:
             indices=tuple(self.indices[position] for position in positions),
         )
 
+    def where(self, position: int) -> str:
+        """Return the file of one image, or a phrase that finds it."""
+        return self.source.where(self.indices[position])
+
     def read(self, position: int, *, channels: int) -> Image:
         """Return one image decoded, as RGB or greyscale for 3 or 1 `channels`.
 
@@ -69,7 +77,7 @@ class ImageDataset:
             reason = "it is missing" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
             raise TlvError(
                 "image-unreadable",
-                f"cannot read {self.source.where(index)}: {reason.splitlines()[0]}",
+                f"cannot read {self.where(position)}: {reason.splitlines()[0]}",
                 "mend the image or take it out of the data set",
             ) from error
 

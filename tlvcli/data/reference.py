@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tlvcli.core.errors import TlvError, did_you_mean
-from tlvcli.data.torchvision_sets import TORCHVISION_SETS
+from tlvcli.data.torchvision_sets import ALIASES, TORCHVISION_SETS
 
 DIGITS = "digits"
 SPLITS = ("train", "val", "test", "all")
@@ -37,12 +37,18 @@ def parse_data_reference(text: str) -> DataReference:
     folder = Path(data)
     if folder.is_dir():
         return DataReference(text, "folder", folder.name or data, folder, split, num_images)
-    name, colon, root = data.partition(":")
+    word, colon, root = data.partition(":")
+    name = _canonical(word)
     if colon and name in TORCHVISION_SETS:
         if not root:
-            raise TlvError("data-unknown", f"{data} names no root folder", f"write {name}:FOLDER, as in {name}:./data")
+            raise TlvError("data-unknown", f"{data} names no root folder", f"write {word}:FOLDER, as in {word}:./data")
         return DataReference(text, "torchvision", name, Path(root), split, num_images)
-    raise _unknown(data, name, named=bool(colon) and "/" not in name)
+    raise _unknown(data, word, named=bool(colon) and "/" not in word)
+
+
+def _canonical(word: str) -> str:
+    name = word.lower().replace("_", "-")
+    return ALIASES.get(name, name)
 
 
 def _take_off_split(text: str) -> tuple[str, str | None, int | None]:
@@ -71,7 +77,7 @@ def _unknown(data: str, name: str, *, named: bool) -> TlvError:
             f"{data}: no data set is called {name}",
             did_you_mean(name, [*TORCHVISION_SETS, DIGITS]),
         )
-    if data in TORCHVISION_SETS:
+    if _canonical(data) in TORCHVISION_SETS:
         return TlvError("data-unknown", f"{data} names no root folder", f"write {data}:FOLDER, as in {data}:./data")
     if Path(data).exists():
         return TlvError("data-missing", f"{data} is a file, not a folder", "name a folder with a folder per class")

@@ -1,4 +1,4 @@
-"""Which images are taken: stratified samples and hold-outs, the same for the same generator."""
+"""What the labels decide: stratified samples and hold-outs, the same for the same generator; weights of classes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 
 def stratified_sample(
@@ -39,6 +40,18 @@ def hold_out(labels: Sequence[int], share: float, generator: torch.Generator) ->
     held_out = stratified_sample(labels, max(1, round(share * len(labels))), generator, keep_one=True)
     taken = set(held_out)
     return [position for position in range(len(labels)) if position not in taken], held_out
+
+
+def class_weights(labels: Sequence[int], num_classes: int) -> Tensor:
+    """Return weights [num_classes] that give each class the same say, 1 in the mean over the images.
+
+    n / (k * images of the class), with k the classes that have images; the others weigh 0.
+    """
+    import torch
+
+    counts = torch.bincount(torch.tensor(labels), minlength=num_classes)
+    weights = len(labels) / (counts.count_nonzero() * counts)
+    return weights.where(counts > 0, 0.0)
 
 
 def _largest_remainder(sizes: Sequence[int], total: int, lot: Sequence[int]) -> list[int]:

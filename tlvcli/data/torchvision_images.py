@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlvcli.core.errors import TlvError
+from tlvcli.data.folders import file_identity
 from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.data.torchvision_sets import TORCHVISION_SETS, TorchvisionSet
 
@@ -21,6 +22,7 @@ class TorchvisionImages:
     """A torchvision data set without its transforms."""
 
     name: str
+    root: str
     dataset: Any
 
     def read(self, index: int) -> Image:
@@ -36,6 +38,17 @@ class TorchvisionImages:
                 entry = files[index]
                 return str(entry[0] if isinstance(entry, tuple) else entry)
         return f"image {index} of {self.name}"
+
+    def identity(self, index: int) -> bytes:
+        """Return the path below the root and the file's size, or the pixels of a set that holds them."""
+        import numpy as np
+
+        if hasattr(self.dataset, "data"):
+            return np.asarray(self.dataset.data[index]).tobytes()
+        path = Path(self.where(index))
+        if path.is_file():
+            return file_identity(str(path), self.root)
+        return self.read(index).tobytes()
 
 
 def open_torchvision(name: str, root: Path, split: str, *, download: bool) -> ImageDataset:
@@ -60,7 +73,7 @@ def open_torchvision(name: str, root: Path, split: str, *, download: bool) -> Im
         class_names=entry.class_names or _class_names(name, dataset),
         labels=labels,
         indices=tuple(range(len(labels))),
-        source=TorchvisionImages(name, dataset),
+        source=TorchvisionImages(name, str(root), dataset),
         traits=entry.traits,
         in_memory=hasattr(dataset, "data"),
     )

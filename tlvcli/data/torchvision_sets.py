@@ -78,3 +78,18 @@ TORCHVISION_SETS: Mapping[str, TorchvisionSet] = {
         "SVHN", _TRAIN_TEST, ImageTraits(32, 32, glyphs=True), class_names=tuple(map(str, range(10)))
     ),
 }
+
+# Other spellings that are in use; case and underscores do not count anyway.
+ALIASES: Mapping[str, str] = {
+    "aircraft": "fgvc-aircraft",
+    "caltech-256": "caltech256",
+    "cars": "stanford-cars",
+    "cifar-10": "cifar10",
+    "cifar-100": "cifar100",
+    "flowers": "flowers102",
+    "flowers-102": "flowers102",
+    "food-101": "food101",
+    "oxford-pet": "oxford-iiit-pet",
+    "oxford-pets": "oxford-iiit-pet",
+    "pets": "oxford-iiit-pet",
+}

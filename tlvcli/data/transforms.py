@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlvcli.core.errors import TlvError
 from tlvcli.core.provenance import Preprocessing
+from tlvcli.data.augmentation import policy_steps
 from tlvcli.data.torchvision_sets import ImageTraits
 
 if TYPE_CHECKING:
@@ -63,26 +64,55 @@ def evaluation_transform(preprocessing: Preprocessing) -> Callable[[Image], Tens
     return transform  # type: ignore[no-any-return]
 
 
-def training_transform(preprocessing: Preprocessing, traits: ImageTraits) -> Callable[[Image], Tensor]:
-    """Return image -> uint8 [channels, image_size, image_size] with the standard augmentation.
+def training_transform(
+    preprocessing: Preprocessing, traits: ImageTraits, policy: str = "standard"
+) -> Callable[[Image], Tensor]:
+    """Return image -> uint8 [channels, image_size, image_size], augmented by a policy (see `Augmentation`).
 
-    Photographs are randomly cropped, resized and mirrored; images below 64 px are shifted by an eighth and
-    mirrored; glyphs are shifted only. The draws come from torch's global generator.
+    In the standard one photographs are randomly cropped, resized and mirrored; images below 64 px are shifted by an
+    eighth and mirrored; glyphs are shifted only. Others follow upon it, and `none` is the evaluation's. The draws
+    come from torch's global generator.
+
+    Raises:
+        TlvError: `augmentation-unknown` or `extra-missing`.
     """
     from torchvision.transforms import v2
 
+    if policy == "none":
+        return evaluation_transform(preprocessing)
     size, interpolation = preprocessing.image_size, _interpolation(preprocessing)
-    if traits.glyphs or size < _SMALL:
+    if is_shifted(preprocessing, traits):
         steps: list[Any] = [
             v2.Resize(size, interpolation=interpolation, antialias=True),
-            v2.RandomCrop(size, padding=size // 8, padding_mode="reflect"),
+            v2.RandomCrop(size, padding=shift_padding(preprocessing), padding_mode="reflect"),
         ]
     else:
         steps = [v2.RandomResizedCrop(size, scale=_CROP_AREA, interpolation=interpolation, antialias=True)]
     if not traits.glyphs:
         steps.append(v2.RandomHorizontalFlip())
-    transform: Any = v2.Compose([*steps, v2.PILToTensor()])
+    transform: Any = v2.Compose([*steps, *policy_steps(policy, preprocessing), v2.PILToTensor()])
     return transform  # type: ignore[no-any-return]
+
+
+def resizing_transform(preprocessing: Preprocessing) -> Callable[[Image], Tensor]:
+    """Return image -> uint8 [channels, h, w] whose short side is image_size: what comes before a random shift."""
+    from torchvision.transforms import v2
+
+    interpolation = _interpolation(preprocessing)
+    transform: Any = v2.Compose(
+        [v2.Resize(preprocessing.image_size, interpolation=interpolation, antialias=True), v2.PILToTensor()]
+    )
+    return transform  # type: ignore[no-any-return]
+
+
+def is_shifted(preprocessing: Preprocessing, traits: ImageTraits) -> bool:
+    """Return whether the standard augmentation shifts images, where it crops and resizes others."""
+    return traits.glyphs or preprocessing.image_size < _SMALL
+
+
+def shift_padding(preprocessing: Preprocessing) -> int:
+    """Return the farthest that an image is shifted, in pixels."""
+    return preprocessing.image_size // 8
 
 
 def normalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
