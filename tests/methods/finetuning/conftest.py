@@ -10,7 +10,7 @@ from tlvcli.core.provenance import Architecture
 from tlvcli.methods.finetuning.network import Network
 from tlvcli.models.builders import build_skeleton
 from tlvcli.models.graph import graph_of_module
-from tlvcli.pipelines.finetuning import see_network
+from tlvcli.pipelines.training.plan import see_network
 
 See = Callable[..., Network]
 
