@@ -1,16 +1,13 @@
-"""Optimisers and schedules against their formulas."""
+"""Optimisers against their formulas."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import torch
 from torch import nn
 
 from tlvcli.methods.finetuning.plan import ParameterGroup, Phase
-from tlvcli.pipelines.optimizers import OptimizerName, make_optimizer
-from tlvcli.pipelines.schedules import Schedule
+from tlvcli.pipelines.training.optimizers import OptimizerName, make_optimizer
 
 PHASE = Phase((ParameterGroup("all", ("weight",)), ParameterGroup("all", ("bias",), rate=0.5, decays=False)))
 
@@ -48,24 +45,3 @@ def test_adam_decays_in_the_gradient_and_adamw_apart_from_it() -> None:
     assert (float(weight), float(bias)) == (pytest.approx(0.9), pytest.approx(0.95))
     weight, bias = _after_steps("adamw", 1)
     assert (float(weight), float(bias)) == (pytest.approx(1 - 0.1 * 0.2 - 0.1), pytest.approx(0.95))
-
-
-def test_cosine() -> None:
-    schedule = Schedule(peak=1.0, warmup_steps=4, total_steps=12)
-    rates = [schedule.learning_rate(step) for step in range(12)]
-    assert rates[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
-    assert rates[8] == pytest.approx(0.5)
-    assert rates[11] == pytest.approx(0.5 * (1 + math.cos(math.pi * 7 / 8)))
-    assert Schedule(2.0, 0, 1).learning_rate(0) == 2.0
-
-
-def test_steps() -> None:
-    schedule = Schedule(0.03, 3, 100, "step", decay_steps=10, decay_rate=0.9)
-    assert [schedule.learning_rate(step) for step in (0, 1, 2)] == pytest.approx([0.01, 0.02, 0.03])
-    for step in range(3, 100):
-        assert schedule.learning_rate(step) == pytest.approx(0.03 * 0.9 ** (step // 10))
-
-
-def test_constant() -> None:
-    schedule = Schedule(0.5, 2, 10, "constant")
-    assert [schedule.learning_rate(step) for step in range(10)] == [0.25] + [0.5] * 9

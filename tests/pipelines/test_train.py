@@ -18,11 +18,11 @@ from tlvcli.core.errors import TlvError
 from tlvcli.core.provenance import Architecture
 from tlvcli.core.report import Report
 from tlvcli.models.builders import build
-from tlvcli.pipelines import fit as fit_module
-from tlvcli.pipelines.epochs import training_loss
 from tlvcli.pipelines.train import run
-from tlvcli.pipelines.train_config import TrainConfig
-from tlvcli.pipelines.train_result import TrainResult
+from tlvcli.pipelines.training import fit as fit_module
+from tlvcli.pipelines.training.config import TrainConfig
+from tlvcli.pipelines.training.losses import training_loss
+from tlvcli.pipelines.training.result import TrainResult
 
 
 def _train(network: str, out: Path, **settings: Any) -> Report[TrainResult]:
@@ -49,9 +49,12 @@ def test_the_run_folder(small_network: str, tmp_path: Path) -> None:
     report = _train(small_network, out)
     assert sorted(file.name for file in out.iterdir()) == [
         "best.safetensors",
+        "curves.png",
         "last.safetensors",
         "metrics.jsonl",
         "report.json",
+        "resume.json",
+        "resume.safetensors",
     ]
     assert json.loads((out / "report.json").read_text()) == json.loads(report.to_json())
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
@@ -157,7 +160,7 @@ def test_batches_of_one_image_are_refused(small_network: str, tmp_path: Path) ->
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(small_network: str, tmp_path: Path) -> None:
-    with pytest.raises(TlvError, match=r"in epoch 1, step \d+; no checkpoint was written yet") as caught:
+    with pytest.raises(TlvError, match=r"in epoch 1, step (\d+), batch \1; no checkpoint was written yet") as caught:
         _train(small_network, tmp_path / "run", lr=1e30, warmup_epochs=0)
     assert caught.value.error_id == "loss-not-finite"
     assert list((tmp_path / "run").iterdir()) == []
@@ -178,7 +181,13 @@ def test_what_was_complete_is_on_disk(small_network: str, tmp_path: Path, monkey
         _train(small_network, out, data="digits@train:100", epochs=5)
     assert epochs[2] == f"the last good checkpoint is {out}/last.safetensors"
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
-    assert {file.name for file in out.iterdir()} == {"best.safetensors", "last.safetensors", "metrics.jsonl"}
+    assert {file.name for file in out.iterdir()} == {
+        "best.safetensors",
+        "last.safetensors",
+        "metrics.jsonl",
+        "resume.json",
+        "resume.safetensors",
+    }
     assert load_file(out / "last.safetensors")
 
 
@@ -253,7 +262,7 @@ def test_auxiliary_heads_count_as_published(name: str, size: int, weight: float)
     auxiliary = [logits for logits in outputs[1:] if logits is not None]
     assert len(auxiliary) == (2 if name == "googlenet" else 1)
     expected = cross_entropy(outputs[0], labels) + weight * sum(cross_entropy(x, labels) for x in auxiliary)
-    torch.testing.assert_close(training_loss(outputs, labels, 0.0), expected)
+    torch.testing.assert_close(training_loss(outputs, labels), expected)
 
 
 def test_greyscale_networks_train(small_network: str, tmp_path: Path) -> None:

@@ -19,6 +19,11 @@ def complete_architecture(incomplete: str) -> list[str]:
     return sorted(name for name in known_names("torchvision") if name.startswith(incomplete))
 
 
+def negated(value: bool | None) -> bool | None:
+    """Return what `--no-x` says about `x`; typer's own way to turn a flag off takes a column of the help."""
+    return None if value is None else not value
+
+
 Checkpoint = Annotated[
     str | None,
     typer.Argument(

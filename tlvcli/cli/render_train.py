@@ -2,84 +2,110 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
 
-from tlvcli.cli.console import count, plain_table, results, safe, shape, write_columns
+from tlvcli.cli.console import count, plain_table, results, safe, size
+from tlvcli.cli.render_parameters import write_groups, write_parameters
 from tlvcli.core.report import Report
-from tlvcli.pipelines.train_result import PlannedParameter, TrainResult
+from tlvcli.pipelines.training.job import EpochResult
+from tlvcli.pipelines.training.result import TrainResult
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+# More epochs than this scroll what matters off the screen; the last of them are shown then, and the best.
+_MOST_EPOCHS = 20
+_LAST_EPOCHS = 10
+
 
 def render(report: Report[TrainResult], verbose: bool) -> None:
-    """Draw the report; `verbose`, or a dry run, shows every parameter."""
-    console, result = results(), report.result
-    if verbose or report.config["dry_run"]:
-        _write_parameters(console, result.parameters)
+    """Draw the report; `verbose` shows every parameter and every epoch."""
+    console, result, config = results(), report.result, report.config
+    if verbose:
+        write_parameters(console, result.parameters)
+    elif config["dry_run"]:
+        write_groups(console, result.parameters)
     if result.epochs:
-        _write_epochs(console, result)
-    trained = count(result.trained_parameters)
-    console.print(
-        f"[bold]{safe(result.architecture.name)}[/] on {safe(report.config['data'])}: "
+        _write_epochs(console, result, verbose=verbose)
+    recipe = f"recipe {config['recipe']}, " if config["recipe"] else ""
+    _say(
+        console,
+        f"[bold]{safe(result.architecture.name)}[/] on {safe(config['data'])}: "
         f"{count(result.num_train_images)} training and {count(result.num_val_images)} val images, "
-        f"{len(result.class_names)} classes, {safe(result.strategy)}: {trained} parameters trained, "
-        f"{report.run.device}, {result.precision}",
-        soft_wrap=True,
+        f"{len(result.class_names)} classes, {recipe}{safe(result.strategy)}: "
+        f"{count(result.trained_parameters)} parameters trained, {report.run.device}, {result.precision}",
     )
-    if result.val_top1 is not None:
-        console.print(f"best: epoch {result.best_epoch}, [bold]val top-1 {result.val_top1:.2%}[/]", soft_wrap=True)
+    if result.epochs:
+        _write_best(console, result)
     for output in report.outputs:
-        console.print(f"wrote {safe(output.path)}  sha256 {output.sha256[:12]}", soft_wrap=True)
-    if not report.outputs:
-        console.print("dry run: nothing written", soft_wrap=True)
+        _say(console, f"wrote {safe(output.path)}  sha256 {output.sha256[:12]}")
+    if result.epochs:
+        _say(console, f"next: {safe(_next_command(report))}")
+    else:
+        _say(console, "dry run: nothing written" + ("" if verbose else "; --verbose shows every parameter"))
 
 
-def _write_epochs(console: Console, result: TrainResult) -> None:
-    numbers = ("epoch", "train loss", "val loss", "val top-1", "images/s", "seconds")
+def _say(console: Console, line: str) -> None:
+    console.print(line, soft_wrap=True)
+
+
+def _write_epochs(console: Console, result: TrainResult, *, verbose: bool) -> None:
+    epochs = result.epochs
+    shown = epochs if verbose or len(epochs) <= _MOST_EPOCHS else _worth_seeing(result)
+    numbers = ("epoch", "train loss", "val loss", "val top-1", "images/s", "waiting", "seconds")
     table = plain_table(*numbers, "", right=numbers)
-    for epoch in result.epochs:
+    for epoch in shown:
         table.add_row(
             str(epoch.epoch),
             f"{epoch.train_loss:.4f}",
             f"{epoch.val_loss:.4f}",
             f"{epoch.val_top1:.2%}",
             f"{epoch.images_per_second:,.0f}",
+            f"{epoch.waiting_share:.0%}",
             f"{epoch.seconds:.1f}",
             "[green]best[/]" if epoch.epoch == result.best_epoch else "",
         )
     console.print(table, "")
+    if len(shown) < len(epochs):
+        _say(console, f"{len(shown)} of {len(epochs)} epochs; --verbose shows all\n")
 
 
-def _write_parameters(console: Console, parameters: list[PlannedParameter]) -> None:
-    """Write a row for each parameter and phase; columns that hold nothing are left out."""
-    header = ("parameter", "shape", "phase", "group", "rate", "decay", "l2-sp", "l2", "masked")
-    rows = [
-        (
-            row.name,
-            shape(row.shape),
-            str(row.phase),
-            row.group,
-            _number(row.lr),
-            _number(row.weight_decay),
-            _number(row.l2_sp),
-            _number(row.l2),
-            f"{row.masked:.0%}" if row.masked else "-",
-        )
-        for row in parameters
+def _worth_seeing(result: TrainResult) -> list[EpochResult]:
+    """Return the first epoch, the best one and the last ones."""
+    last = len(result.epochs) - _LAST_EPOCHS
+    return [
+        epoch for k, epoch in enumerate(result.epochs) if k in (0,) or k >= last or epoch.epoch == result.best_epoch
     ]
-    told = [k for k, name in enumerate(header) if _says_something(name, [row[k] for row in rows])]
-    table = [tuple(row[k] for k in told) for row in (header, *rows)]
-    numbers = ("shape", "phase", "rate", "decay", "l2-sp", "l2", "masked")
-    right = [place for place, k in enumerate(told) if header[k] in numbers]
-    write_columns(console, table, right=right, cut=0, bold=(0,))
 
 
-def _says_something(column: str, cells: list[str]) -> bool:
-    if column == "phase":
-        return len(set(cells)) > 1
-    return column not in ("l2-sp", "l2", "masked") or set(cells) != {"-"}
+def _write_best(console: Console, result: TrainResult) -> None:
+    seconds = sum(epoch.seconds for epoch in result.epochs)
+    waiting, memory = result.seconds_waiting, result.peak_memory_bytes
+    assert waiting is not None and memory is not None, "a run that has epochs has measured them"
+    stopped = ", stopped early" if result.stopped_early else ""
+    averaged = ", of the averaged weights" if result.averaged else ""
+    _say(
+        console,
+        f"best: epoch {result.best_epoch} of {len(result.epochs)}{stopped}, [bold]val top-1 {result.val_top1:.2%}[/], "
+        f"val loss {result.val_loss:.4f}{averaged}",
+    )
+    _say(
+        console, f"time: {_duration(seconds)}, {waiting / seconds:.0%} of it waiting for images; {size(memory)} at most"
+    )
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}" if value else "-"
+def _duration(seconds: float) -> str:
+    """Write a time as people say it: 9.3 s, 4 min 5 s, 2 h 13 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _next_command(report: Report[Any]) -> str:
+    """Return the command that measures the best checkpoint on images that training never saw."""
+    best = next(output.path for output in report.outputs if output.path.endswith("best.safetensors"))
+    data = re.sub(r"@train(:\d+)?$", "", report.config["data"])
+    return f"tlv eval {shlex.quote(best)} --data {shlex.quote(data)}"

@@ -19,29 +19,43 @@ if TYPE_CHECKING:
 
 def read_config(context: typer.Context, model: type[BaseModel], also_known: Iterable[str] = ()) -> Any:
     """Merge defaults < --config < flags < --set and validate the whole at once."""
-    from tlvcli.pipelines.settings import resolve_config
+    from tlvcli.core.config import parse_config
 
     given = context.params
     if _copies_report(given, model.model_fields):
         from tlvcli.io.atomic import refuse_existing
         from tlvcli.pipelines.outputs import refuse_inputs
 
-        inputs = [Path(given[name]) for name in ("checkpoint", "against", "data") if given.get(name)]
+        named = (given.get(name) or () for name in ("checkpoint", "against", "data"))
+        inputs = [Path(path) for value in named for path in ([value] if isinstance(value, str) else value)]
         refuse_inputs([Path(given["report"])], inputs)  # before the work, not after it
         refuse_existing(Path(given["report"]), force=bool(given["force"]))
-    return resolve_config(
-        model,
+    return parse_config(model, read_given(context, model), also_known=also_known)
+
+
+def read_given(context: typer.Context, model: type[BaseModel]) -> dict[str, Any]:
+    """Return what --config, flags and --set say, neither checked nor completed."""
+    from tlvcli.pipelines.settings import given_settings
+
+    given = context.params
+    return given_settings(
         config_path=Path(given["config"]) if given["config"] else None,
-        flags={key: value for key, value in given.items() if key in model.model_fields},
+        flags=_flags(given, model),
         assignments=given["set"] or (),
-        also_known=also_known,
     )
 
 
 def show_report(context: typer.Context, report: Report[Any], render: Renderer) -> int:
-    """Print the report as JSON or draw it; warnings and gates go to stderr. Returns the exit code."""
-    from tlvcli.cli.console import refuse, warn
+    """Print the report as JSON or draw it; warnings and gates go to stderr. Returns the exit code.
 
+    Of several processes the first one speaks for all.
+    """
+    from tlvcli.cli.console import refuse, warn
+    from tlvcli.core.processes import find_processes
+
+    failed = [gate for gate in report.gates if not gate.met]
+    if not find_processes().is_first:
+        return 1 if failed else 0
     given = context.params
     if _copies_report(given, report.config):
         from tlvcli.io.reports import write_report
@@ -55,10 +69,14 @@ def show_report(context: typer.Context, report: Report[Any], render: Renderer) -
     else:
         render(report, given["verbose"])
     sys.stdout.flush()
-    failed = [gate for gate in report.gates if not gate.met]
     for gate in failed:
         refuse(f"{gate.flag}: {gate.message}")
     return 1 if failed else 0
+
+
+def _flags(given: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Return the flags that are settings; a repeatable one that was not given comes from typer empty, not as None."""
+    return {key: value for key, value in given.items() if key in model.model_fields and value not in ([], ())}
 
 
 def _copies_report(given: Mapping[str, Any], settings: Container[str]) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from tlvcli.cli import options as o
 from tlvcli.cli import train_options as t
+from tlvcli.cli import train_recipe_options as r
 
 
 def train(
@@ -15,6 +17,7 @@ def train(
     checkpoint: o.Checkpoint = None,
     data: o.Data = None,
     out: t.RunFolder = None,
+    resume: t.Resume = None,
     epochs: t.Epochs = None,
     batch_size: t.BatchSize = None,
     image_size: o.ImageSize = None,
@@ -34,17 +37,41 @@ def train(
     l2sp: t.L2sp = None,
     mask: t.Mask = None,
     mask_scale: t.MaskScale = None,
-    lr: t.Lr = None,
-    optimizer: t.Optimizer = None,
-    weight_decay: t.WeightDecay = None,
-    schedule: t.Schedule = None,
-    warmup_epochs: t.WarmupEpochs = None,
-    decay_epochs: t.DecayEpochs = None,
-    decay_rate: t.DecayRate = None,
+    crossover: t.Crossover = None,
+    crossover_p: t.CrossoverP = None,
+    recommended_rates: t.RecommendedRates = None,
+    recipe: r.Recipe = None,
+    lr: r.Lr = None,
+    optimizer: r.Optimizer = None,
+    weight_decay: r.WeightDecay = None,
+    schedule: r.Schedule = None,
+    warmup_epochs: r.WarmupEpochs = None,
+    decay_epochs: r.DecayEpochs = None,
+    decay_rate: r.DecayRate = None,
+    milestones: r.Milestones = None,
+    label_smoothing: r.LabelSmoothing = None,
+    class_weights: r.ClassWeights = None,
+    ema: r.Ema = None,
+    clip_norm: r.ClipNorm = None,
+    accumulate: r.Accumulate = None,
+    patience: r.Patience = None,
+    best_by: r.BestBy = None,
+    augment: r.Augment = None,
+    mixup: r.Mixup = None,
+    cutmix: r.Cutmix = None,
+    erasing: r.Erasing = None,
+    balanced: r.Balanced = None,
+    shuffle: r.Shuffle = None,
     seed: o.Seed = None,
     device: o.Device = None,
     precision: o.Precision = None,
     workers: o.Workers = None,
+    channels_last: t.ChannelsLast = None,
+    compile: t.Compile = None,
+    sync_bn: t.SyncBn = None,
+    feature_cache: t.FeatureCache = None,
+    checkpoint_every: t.CheckpointEvery = None,
+    tensorboard: t.Tensorboard = None,
     offline: o.Offline = None,
     report: o.ReportFile = None,
     force: o.Force = None,
@@ -61,11 +88,15 @@ def train(
     """
     from tlvcli.cli.progress import shown_progress
     from tlvcli.cli.render_train import render
-    from tlvcli.cli.running import read_config, show_report
+    from tlvcli.cli.running import read_config, read_given, show_report
     from tlvcli.pipelines.train import run
-    from tlvcli.pipelines.train_config import TrainConfig
+    from tlvcli.pipelines.training.config import TrainConfig
+    from tlvcli.pipelines.training.state import resumed_config
 
-    settings = read_config(context, TrainConfig)
+    if resume is None:
+        settings = read_config(context, TrainConfig)
+    else:
+        settings = resumed_config(Path(resume), read_given(context, TrainConfig))
     with shown_progress(quiet=quiet) as progress:
-        result: Any = run(settings, progress=progress)
+        result: Any = run(settings, progress=progress, resume=resume is not None)
     return show_report(context, result, render)

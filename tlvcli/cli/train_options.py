@@ -1,4 +1,4 @@
-"""Flags of `tlv train` alone: what trains, at which rate, and what holds it back."""
+"""Flags of `tlv train` alone: the run itself, what trains, and what holds it back."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from tlvcli.cli.options import RUN_PANEL, negated
+
 STRATEGY_PANEL = "Strategy"
-RECIPE_PANEL = "Recipe"
 
 
 def complete_strategy(incomplete: str) -> list[str]:
@@ -18,10 +19,14 @@ def complete_strategy(incomplete: str) -> list[str]:
 
 
 RunFolder = Annotated[str | None, typer.Option(metavar="RUN_DIR", help="Folder that the run writes.")]
+Resume = Annotated[
+    str | None,
+    typer.Option(metavar="RUN_DIR", help="Go on with a run that was stopped; needs neither CHECKPOINT nor DATA."),
+]
 Epochs = Annotated[int | None, typer.Option(show_default="10", help="Passes over the training images.")]
 BatchSize = Annotated[int | None, typer.Option(show_default="32", help="Images per step.")]
 DryRun = Annotated[
-    bool | None, typer.Option("--dry-run", help="Show every parameter with its rate, decay and mask; write nothing.")
+    bool | None, typer.Option("--dry-run", help="Show what would train and at which rate; write nothing.")
 ]
 
 Strategy = Annotated[
@@ -100,39 +105,62 @@ MaskScale = Annotated[
         help="Share of their update that masked channels take.",
     ),
 ]
-
-Lr = Annotated[
+Crossover = Annotated[
     str | None,
     typer.Option(
-        metavar="RATE",
-        show_default="by strategy and optimiser",
-        rich_help_panel=RECIPE_PANEL,
-        help="Peak learning rate; non-binary: also HEAD,HIGH,LOW.",
+        metavar="CHECKPOINT",
+        rich_help_panel=STRATEGY_PANEL,
+        help="Source whose pooled features cross into the network's in training.",
     ),
 ]
-Optimizer = Annotated[
-    str | None, typer.Option(show_default="adamw", rich_help_panel=RECIPE_PANEL, help="adamw, adam or sgd (Nesterov).")
-]
-WeightDecay = Annotated[
+CrossoverP = Annotated[
     float | None,
     typer.Option(
-        show_default="by the optimiser",
-        rich_help_panel=RECIPE_PANEL,
-        help="Decay of weights, none of biases and normalisation.",
+        show_default="0.1 with a source", rich_help_panel=STRATEGY_PANEL, help="Share of features that cross."
     ),
 ]
-Schedule = Annotated[
-    str | None, typer.Option(show_default="cosine", rich_help_panel=RECIPE_PANEL, help="cosine, step or constant.")
+RecommendedRates = Annotated[
+    bool | None,
+    typer.Option(
+        "--no-recommended-rates",
+        callback=negated,
+        rich_help_panel=STRATEGY_PANEL,
+        help="Leave out the layers' rates that the checkpoint recommends.",
+    ),
 ]
-WarmupEpochs = Annotated[
-    float | None,
-    typer.Option(show_default="0.5", rich_help_panel=RECIPE_PANEL, help="Epochs in which the rate rises."),
+
+FeatureCache = Annotated[
+    bool | None,
+    typer.Option(
+        "--no-feature-cache",
+        callback=negated,
+        rich_help_panel=RUN_PANEL,
+        help="Compute a frozen backbone's features in every epoch.",
+    ),
 ]
-DecayEpochs = Annotated[
-    float | None,
-    typer.Option(show_default="30 with step", rich_help_panel=RECIPE_PANEL, help="step: epochs between decays."),
+CheckpointEvery = Annotated[
+    int | None,
+    typer.Option(
+        metavar="STEPS",
+        show_default="every epoch",
+        rich_help_panel=RUN_PANEL,
+        help="Keep a state to resume from between epochs, too.",
+    ),
 ]
-DecayRate = Annotated[
-    float | None,
-    typer.Option(show_default="0.1 with step", rich_help_panel=RECIPE_PANEL, help="step: factor at each decay."),
+ChannelsLast = Annotated[
+    bool | None,
+    typer.Option(
+        "--channels-last",
+        show_default="on CUDA",
+        rich_help_panel=RUN_PANEL,
+        help="Colours last in memory, which convolutions on CUDA like.",
+    ),
+]
+Compile = Annotated[bool | None, typer.Option("--compile", rich_help_panel=RUN_PANEL, help="torch.compile.")]
+SyncBn = Annotated[
+    bool | None,
+    typer.Option("--sync-bn", rich_help_panel=RUN_PANEL, help="Batch normalisation over all processes, on CUDA."),
+]
+Tensorboard = Annotated[
+    bool | None, typer.Option("--tensorboard", rich_help_panel=RUN_PANEL, help="Write TensorBoard events, too.")
 ]

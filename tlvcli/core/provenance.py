@@ -58,7 +58,8 @@ class MadeBy(_Noun):
 class Provenance(_Noun):
     """The metadata that every checkpoint written by tlv carries under the key `tlv`.
 
-    `architecture` is None where tlv converted tensors that it could not recognise.
+    `architecture` is None where tlv converted tensors that it could not recognise. `recommended_rates` are multiples
+    of the learning rate for layers by name or pattern, the last that fits; 0 is frozen.
     """
 
     architecture: Architecture | None = None
@@ -66,6 +67,7 @@ class Provenance(_Noun):
     class_names: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
     tensor_order: tuple[str, ...] = ()
+    recommended_rates: dict[str, float] | None = None
 
 
 Ancestor.model_rebuild()

@@ -64,6 +64,18 @@ def seeded_globally(seed: int, *names: str | int) -> Iterator[None]:
         yield
 
 
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the most memory held so far: on a CUDA device by its tensors, else by this process."""
+    import resource
+
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
 class Stopwatch:
     """Measures one command and describes the run for its report."""
 

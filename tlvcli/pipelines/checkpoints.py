@@ -53,6 +53,12 @@ class OpenedCheckpoint:
         )
 
     @property
+    def recommended_rates(self) -> dict[str, float] | None:
+        """The rates that the checkpoint recommends for its layers, where whoever wrote it said so."""
+        provenance = self.file.provenance if self.file else None
+        return provenance.recommended_rates if provenance else None
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """What was opened, which no output may replace."""
         return self.file.files if self.file else ()

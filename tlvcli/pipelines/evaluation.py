@@ -20,10 +20,12 @@ _TOP = 5
 class Evaluation:
     """Shares of 1, the mean cross-entropy in nats, and the wall time with reading the images in it.
 
-    `top5` is None below 6 classes, where it could not be anything but 1.
+    `top5` is None below 6 classes, where it could not be anything but 1. `balanced_accuracy` is the mean over the
+    classes that have images of the share found of each.
     """
 
     top1: float
+    balanced_accuracy: float
     top5: float | None
     loss: float
     images: int
@@ -46,7 +48,7 @@ def evaluate(
     """
     import torch
     from torch.nn.functional import cross_entropy
-    from torchmetrics.classification import MulticlassAccuracy
+    from torchmetrics.classification import MulticlassAccuracy, MulticlassStatScores
 
     device = next(module.parameters()).device
     top = {
@@ -54,6 +56,7 @@ def evaluate(
         for k in (1, _TOP)
         if k == 1 or num_classes > _TOP
     }
+    by_class = MulticlassStatScores(num_classes=num_classes, average=None, validate_args=False).to(device)
     # Summed in double precision, so that the mean does not depend on how the images are batched.
     loss = torch.zeros((), dtype=torch.float64, device=device)
     images = 0
@@ -68,8 +71,8 @@ def evaluate(
                     logits = module(batch.images)
                 logits = logits.float()
                 loss += cross_entropy(logits, labels, reduction="none").double().sum()
-                for accuracy in top.values():
-                    accuracy.update(logits, labels)
+                for metric in (*top.values(), by_class):
+                    metric.update(logits, labels)
                 images += len(labels)
                 after_batch()
             mean_loss = float(loss) / images
@@ -80,8 +83,16 @@ def evaluate(
     shares = {k: round(float(accuracy.compute()) * images) / images for k, accuracy in top.items()}
     return Evaluation(
         top1=shares[1],
+        balanced_accuracy=_balanced_accuracy(by_class.compute()),
         top5=shares.get(_TOP),
         loss=mean_loss,
         images=images,
         seconds=seconds,
     )
+
+
+def _balanced_accuracy(counts: Tensor) -> float:
+    """Return the mean recall from [classes, 5] counts, of which the first is found and the last is there."""
+    found, images = counts[:, 0].double(), counts[:, 4].double()
+    there = images > 0
+    return float((found[there] / images[there]).mean())

@@ -210,6 +210,7 @@ def _describe(subject: _Subject, layers: list[InspectedLayer], chosen: list[Insp
     provenance = file.provenance if file else None
     metadata = dict(sorted(file.metadata.items())) if file else {}
     metadata.pop("tlv_kind", None)
+    metadata.pop(_kind_of(file), None)  # a state's place and settings are long, and its own business
     if provenance:
         metadata.pop("tlv")
     return InspectResult(

@@ -1,31 +1,19 @@
-"""The settings of a run: a file, flags and `--set` merged, then validated as a whole."""
+"""The settings of a run as a user gives them: a file, flags and `--set` merged."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel
-
-from tlvcli.core.config import parse_config
 from tlvcli.core.errors import TlvError
 
-ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
-
-def resolve_config(
-    model: type[ConfigT],
-    *,
-    config_path: Path | None,
-    flags: Mapping[str, Any],
-    assignments: Iterable[str],
-    also_known: Iterable[str] = (),
-) -> ConfigT:
-    """Return defaults < file < flags < assignments; a flag of None was not given.
+def given_settings(*, config_path: Path | None, flags: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Return file < flags < assignments, neither checked nor completed; a flag of None was not given.
 
     Raises:
-        TlvError: `config-unreadable` or `config-invalid`, naming every fault at once.
+        TlvError: `config-unreadable` or `config-invalid`.
     """
     settings: dict[str, Any] = {}
     if config_path:
@@ -35,7 +23,7 @@ def resolve_config(
     settings.update({key: value for key, value in flags.items() if value is not None})
     for assignment in assignments:
         _assign(settings, assignment)
-    return parse_config(model, settings, also_known=also_known)
+    return settings
 
 
 def _assign(settings: dict[str, Any], assignment: str) -> None:

@@ -18,15 +18,22 @@ from tlvcli.methods.finetuning.plan import FinetunePlan
 from tlvcli.methods.finetuning.table import Strategy, find_strategy
 from tlvcli.models.head import differing_tensors
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint, load_module, open_reference
-from tlvcli.pipelines.epochs import learns_statistics
-from tlvcli.pipelines.finetuning import describe_mask, plan_finetuning, reinitialise
-from tlvcli.pipelines.fit import TrainingJob, fit
 from tlvcli.pipelines.image_input import choose_preprocessing, describe_data, may_download, refuse_image_size
 from tlvcli.pipelines.precision import Precision, choose_precision
 from tlvcli.pipelines.progress import Progress, Silence
-from tlvcli.pipelines.run_folder import RunFolder
-from tlvcli.pipelines.train_config import TrainConfig, resolve
-from tlvcli.pipelines.train_result import TrainResult, describe_training
+from tlvcli.pipelines.training.config import TrainConfig
+from tlvcli.pipelines.training.crossover_source import CrossoverSource, open_crossover
+from tlvcli.pipelines.training.events import refuse_without_tensorboard
+from tlvcli.pipelines.training.fit import fit
+from tlvcli.pipelines.training.job import TrainingJob
+from tlvcli.pipelines.training.modes import learns_statistics
+from tlvcli.pipelines.training.plan import describe_mask, plan_finetuning, reinitialise
+from tlvcli.pipelines.training.resolve import resolve
+from tlvcli.pipelines.training.result import TrainResult, describe_training
+from tlvcli.pipelines.training.run_folder import RunFolder
+from tlvcli.pipelines.training.state import RunState, fingerprints, hashes_by_role, read_state, refuse_changes
+from tlvcli.pipelines.training.state_files import refuse_damaged
+from tlvcli.pipelines.training.tally import RunningEpoch
 
 if TYPE_CHECKING:
     import torch
@@ -34,21 +41,28 @@ if TYPE_CHECKING:
 SCHEMA = "tlv.train/1"
 
 
-def run(config: TrainConfig, *, progress: Progress | None = None) -> Report[TrainResult]:
+def run(config: TrainConfig, *, progress: Progress | None = None, resume: bool = False) -> Report[TrainResult]:
     """Train, and leave the run in its folder; after every epoch the folder holds what is complete.
 
-    A dry run reports what would train and how, and writes nothing.
+    A dry run reports what would train and how, and writes nothing. With `resume` the run in the folder goes on where
+    its last state was saved; `config` is then what `resumed_config` makes of it.
 
     Raises:
-        TlvError: whatever is wrong with the checkpoint, the data or the folder, or `loss-not-finite`.
+        TlvError: whatever is wrong with the checkpoint, the data or the folder, `loss-not-finite`, or `interrupted` or
+            `terminated` by a signal, once the state is saved.
     """
     watch = Stopwatch()
     progress = progress or Silence()
     strategy = find_strategy(config.strategy)
     config, options = resolve(config, strategy)
     folder = RunFolder(Path(config.out))
-    if not config.dry_run:
-        folder.refuse_existing(sources=(config.checkpoint, config.mask), force=config.force)
+    saved = read_state(folder) if resume else None
+    if saved:
+        refuse_damaged(folder, saved)
+    elif not config.dry_run:
+        folder.refuse_existing(sources=(config.checkpoint, config.mask, config.crossover), force=config.force)
+    if config.tensorboard:
+        refuse_without_tensorboard()
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     data = open_training_data(
@@ -65,23 +79,24 @@ def run(config: TrainConfig, *, progress: Progress | None = None) -> Report[Trai
         seed=config.seed,
     )
     mask = describe_mask(Path(config.mask)) if config.mask else None
+    inputs = [opened.info, *([mask] if mask else [])]
+    if saved:
+        refuse_changes(saved, hashes_by_role(inputs), fingerprints(data))
     job, replaced, warnings = _prepare(config, strategy, options, opened, mask, data, device, precision)
     for message in (*replaced, *warnings):
         progress.message(message)
+    if job.crossover:
+        progress.message(job.crossover.message)
+        inputs.append(job.crossover.info)
     fitted = None
     if not config.dry_run:
-        folder.begin()
-        fitted = fit(job, folder, progress)
+        beginning = _go_on(config, inputs, saved) if saved else _begin(config, inputs, data, folder)
+        fitted = fit(job, folder, progress, beginning)
     report = Report[TrainResult](
         schema_id=SCHEMA,
         tlv_version=__version__,
         run=watch.run_info(device),
-        inputs=[
-            opened.info,
-            *([mask] if mask else []),
-            describe_data(data.train, config.data),
-            describe_data(data.val, config.data),
-        ],
+        inputs=[*inputs, describe_data(data.train, config.data), describe_data(data.val, config.data)],
         config=config.model_dump(),
         result=describe_training(job, fitted, replaced),
         outputs=list(fitted.outputs) if fitted else [],
@@ -90,6 +105,27 @@ def run(config: TrainConfig, *, progress: Progress | None = None) -> Report[Trai
     if fitted:
         write_report(report, folder.report_path, force=True)
     return report
+
+
+def _begin(config: TrainConfig, inputs: list[InputInfo], data: TrainingData, folder: RunFolder) -> RunState:
+    """Make the folder, and return the state of a run that has taken no step."""
+    folder.begin()
+    return RunState(
+        epoch=1,
+        step=0,
+        running=RunningEpoch(),
+        epochs=(),
+        scaler={},
+        config=config.model_dump(mode="json"),
+        inputs=hashes_by_role(inputs),
+        data=fingerprints(data),
+    )
+
+
+def _go_on(config: TrainConfig, inputs: list[InputInfo], saved: RunState) -> RunState:
+    """Return the saved state under the settings of now, of which some may differ."""
+    refuse_changes(saved, hashes_by_role(inputs), saved.data)
+    return saved.model_copy(update={"config": config.model_dump(mode="json")})
 
 
 def _prepare(
@@ -119,6 +155,7 @@ def _prepare(
         architecture,
         fresh=fresh.intersection(module.state_dict()),
         image_size=preprocessing.image_size,
+        recommended=opened.recommended_rates,
     )
     reinitialise(module, plan, architecture, seed=config.seed)
     module.to(device)
@@ -126,31 +163,22 @@ def _prepare(
     is_kept = not (replaced or plan.reinitialised)
     if is_kept and opened.class_names not in (None, class_names):
         warnings.append("the head was trained for other classes; their number is the same, so it was kept")
+    crossover = open_crossover(config, module, architecture, preprocessing, device) if config.crossover else None
+    warnings += crossover.warnings if crossover else ()
     drop_single = learns_statistics(module, plan)
     warnings += _check_batches(config, len(data.train), drop_single=drop_single)
-    assert config.weight_decay is not None, "the settings are resolved"
     job = TrainingJob(
+        config=config,
         module=module,
         architecture=architecture,
-        made_by=_made_by(opened, plan, mask),
+        made_by=_made_by(opened, plan, mask, crossover),
         data=data,
         preprocessing=preprocessing,
         plan=plan,
         device=device,
         precision=precision,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        lr=config.peak,
-        optimizer=config.optimizer,
-        weight_decay=config.weight_decay,
-        schedule=config.schedule,
-        decay_epochs=config.decay_epochs,
-        decay_rate=config.decay_rate,
-        warmup_epochs=config.warmup_epochs,
-        label_smoothing=config.label_smoothing,
-        workers=config.workers,
-        seed=config.seed,
         drop_single=drop_single,
+        crossover=crossover,
     )
     return job, (*replaced, *_say_reinitialised(plan, fresh)), warnings
 
@@ -160,13 +188,15 @@ def _say_reinitialised(plan: FinetunePlan, fresh: frozenset[str]) -> list[str]:
     return [f"freshly initialised: {', '.join(layers)}"] if layers else []
 
 
-def _made_by(opened: OpenedCheckpoint, plan: FinetunePlan, mask: InputInfo | None) -> MadeBy:
+def _made_by(
+    opened: OpenedCheckpoint, plan: FinetunePlan, mask: InputInfo | None, crossover: CrossoverSource | None
+) -> MadeBy:
     of_mask = Ancestor(name=Path(mask.path).name, sha256=mask.sha256) if mask and mask.sha256 else None
     return MadeBy(
         command="train",
         method=plan.strategy,
         tlv_version=__version__,
-        made_from=tuple(filter(None, (opened.ancestor, of_mask))),
+        made_from=tuple(filter(None, (opened.ancestor, of_mask, crossover.ancestor if crossover else None))),
     )
 
 

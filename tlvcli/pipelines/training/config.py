@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tlvcli.core.config import Config, parse_config
-from tlvcli.core.errors import TlvError
+from tlvcli.core.config import Config
+from tlvcli.data.augmentation import ErasingMode
 from tlvcli.methods.finetuning.options import numbers_of, parse_parts
-from tlvcli.methods.finetuning.table import STRATEGIES, Strategy
-from tlvcli.pipelines.optimizers import DEFAULTS, OptimizerName
 from tlvcli.pipelines.precision import PrecisionName
-from tlvcli.pipelines.schedules import ScheduleName
+from tlvcli.pipelines.training.optimizers import OptimizerName
+from tlvcli.pipelines.training.recipe import RecipeName, with_recipe
+from tlvcli.pipelines.training.schedules import ScheduleName
 
+BestBy = Literal["top1", "balanced-accuracy", "loss"]
 Parts = Annotated[float | str | None, BeforeValidator(parse_parts)]
+
+
+def parse_milestones(value: Any) -> Any:
+    """Return the numbers of `30,60`; what is no text is left to pydantic."""
+    if isinstance(value, str):
+        return tuple(value.split(","))
+    return (value,) if isinstance(value, (int, float)) else value
+
+
+Milestones = Annotated[tuple[float, ...] | None, BeforeValidator(parse_milestones)]
+
+_SCHEDULE_KEYS = {"decay_epochs": ("step",), "decay_rate": ("step", "multistep"), "milestones": ("multistep",)}
 
 
 class TrainConfig(Config):
     """Settings of `tlv train`; what is null by default is decided by the strategy, the optimiser or the data."""
 
+    recipe: RecipeName | None = Field(None, description="settings of a published recipe, under those given here")
     checkpoint: str = Field(description="checkpoint file, ARCH@WEIGHTS or ARCH@random")
     data: str = Field(description="image folder, NAME:ROOT or digits, with @train or @train:N for a sample")
     out: str = Field(description="folder of the run: best and last checkpoint, metrics.jsonl, report.json")
@@ -37,9 +53,13 @@ class TrainConfig(Config):
         None, ge=0, description="none on biases and normalisation; default: 0.05 for AdamW, else 0.0005"
     )
     schedule: ScheduleName = Field("cosine", description="how the rate falls after the warm-up")
-    warmup_epochs: float = Field(0.5, ge=0, description="epochs, or a part of one, in which the rate rises")
+    warmup_epochs: float | None = Field(
+        None,
+        ge=0,
+        description="epochs, or a part of one, in which the rate rises; default: 0.5, for one-cycle 30 % of a phase's",
+    )
     decay_epochs: float | None = Field(None, gt=0, description="schedule step: epochs between decays; default: 30")
-    decay_rate: float | None = Field(None, gt=0, le=1, description="schedule step: factor at each; default: 0.1")
+    decay_rate: float | None = Field(None, gt=0, le=1, description="step, multistep: factor at each; default: 0.1")
     head_rate: float | None = Field(None, gt=0, description="full: times lr, the rate of a fresh head; default: 10")
     backbone_lr_scale: float | None = Field(None, description="two-rate: times lr, the backbone's rate; default: 0.1")
     probe_epochs: int | None = Field(None, description="lp-ft: epochs that train the head alone; default: 3")
@@ -61,13 +81,47 @@ class TrainConfig(Config):
     mask_scale: float | None = Field(
         None, ge=0, le=1, description="share of their update that masked channels take; default: 0, frozen to the bit"
     )
+    milestones: Milestones = Field(
+        None, description="schedule multistep: epochs at which the rate decays; default: at 60 and 80 % of a phase"
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target given to all classes")
+    augment: str = Field(
+        "standard",
+        description="standard, none, randaugment, autoaugment, trivialaugment, or timm's words, as rand-m9-inc1",
+    )
+    mixup: float = Field(0.0, ge=0, description="MixUp: alpha of its Beta distribution; 0 is off")
+    cutmix: float = Field(0.0, ge=0, description="CutMix: alpha of its Beta distribution; 0 is off")
+    erasing: float = Field(0.0, ge=0, le=1, description="random erasing: probability for each image")
+    erasing_mode: ErasingMode = Field("pixel", description="what erased areas hold: the mean colour or noise")
+    shuffle: bool = Field(True, description="another order of the images in every epoch")
+    balanced: bool = Field(False, description="draw images with replacement, every class equally often")
+    class_weights: Literal["balanced"] | None = Field(None, description="balanced: rare classes weigh more in the loss")
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="decay per step of a moving average of the weights, which is then what is kept"
+    )
+    clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient over all parameters")
+    accumulate: int = Field(1, ge=1, description="batches whose gradients are averaged into one step")
+    patience: int | None = Field(None, ge=1, description="stop after so many epochs without a better one")
+    best_by: BestBy = Field("top1", description="what makes an epoch the best: top1, balanced-accuracy or loss, on val")
+    crossover: str | None = Field(
+        None, description="source checkpoint whose pooled features cross into those of the network in training"
+    )
+    crossover_p: float | None = Field(
+        None, gt=0, lt=1, description="crossover: probability that a feature is the source's; default: 0.1"
+    )
+    recommended_rates: bool = Field(True, description="take the layers' rates that the checkpoint recommends, if any")
+    feature_cache: bool = Field(True, description="compute the features of a frozen backbone once")
+    checkpoint_every: int | None = Field(None, ge=1, description="steps between states to resume from, beside epochs")
     image_size: int | None = Field(None, ge=8, description="input side in pixels; default: the checkpoint's")
     workers: int | None = Field(
         None, ge=0, description="processes that read images; default: by data and cores, up to 8"
     )
     precision: PrecisionName = Field("auto", description="auto (half where hardware has it), fp32, bf16 or fp16")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    channels_last: bool | None = Field(None, description="memory format of images and weights; default: on CUDA")
+    compile: bool = Field(False, description="torch.compile the network")
+    sync_bn: bool = Field(False, description="batch normalisation over all processes; on CUDA")
+    tensorboard: bool = Field(False, description="write TensorBoard events into the run folder (extra tensorboard)")
     arch: str | None = Field(None, description="architecture of a checkpoint that does not name its own")
     key: str | None = Field(None, description="which part of a nested checkpoint, as in model_ema")
     seed: int = Field(0, ge=0, description="seeds new layers, the order of the images and their augmentation")
@@ -77,10 +131,23 @@ class TrainConfig(Config):
     dry_run: bool = Field(False, description="report what would train and how, write nothing")
     force: bool = Field(False, description="write over an earlier run in the same folder")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _lay_over_recipe(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return with_recipe({str(key).replace("-", "_"): value for key, value in values.items()})
+
     @model_validator(mode="after")
-    def _warm_up_ends(self) -> TrainConfig:
-        if self.warmup_epochs >= self.epochs:
+    def _rates_rise_and_fall(self) -> TrainConfig:
+        if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs: {self.warmup_epochs:g} leaves nothing of {self.epochs} epochs")
+        for key, schedules in _SCHEDULE_KEYS.items():
+            if getattr(self, key) is not None and self.schedule not in schedules:
+                raise ValueError(f"{key}: belongs to schedule {' or '.join(schedules)}, not {self.schedule}")
+        if self.milestones is not None and not _climb(self.milestones, below=self.epochs):
+            written = ",".join(f"{milestone:g}" for milestone in self.milestones)
+            raise ValueError(f"milestones: {written} do not climb from above 0 to below {self.epochs}, the epochs")
         return self
 
     @model_validator(mode="after")
@@ -91,11 +158,18 @@ class TrainConfig(Config):
 
     @model_validator(mode="after")
     def _belong_together(self) -> TrainConfig:
-        for key in ("decay_epochs", "decay_rate"):
-            if getattr(self, key) is not None and self.schedule != "step":
-                raise ValueError(f"{key}: belongs to schedule step, not {self.schedule}")
         if self.mask_scale is not None and self.mask is None:
             raise ValueError("mask_scale: there is no mask to scale")
+        if self.crossover_p is not None and self.crossover is None:
+            raise ValueError("crossover_p: there is no crossover source")
+        if self.crossover is not None and self.compile:
+            raise ValueError("compile: a compiled network does not let features cross; leave out one of the two")
+        if self.balanced and not self.shuffle:
+            raise ValueError("balanced: draws at random, which no shuffle excludes")
+        if self.balanced and self.class_weights:
+            raise ValueError("class_weights: balanced has evened out the classes already")
+        if self.weight_decay and (self.l2sp is not None or self.regularizer == "l2-sp"):
+            raise ValueError("weight_decay: l2-sp takes its place, and draws new weights to zero itself")
         for key in ("lr", "l2sp"):
             several = len(numbers_of(getattr(self, key) or 0)) == 3
             if several and self.strategy != "non-binary":
@@ -116,37 +190,6 @@ class TrainConfig(Config):
         return max(self.rates)
 
 
-def resolve(config: TrainConfig, strategy: Strategy) -> tuple[TrainConfig, Config]:
-    """Return the settings with everything decided, and among them the choices of the strategy by themselves.
-
-    Raises:
-        TlvError: `option-not-taken`, or `config-invalid` for a value that the strategy refuses.
-    """
-    options = parse_config(strategy.load_options(), _strategy_choices(config, strategy))
-    defaults = DEFAULTS[config.optimizer]
-    decided: dict[str, Any] = {"lr": strategy.lr * defaults.lr_scale, "weight_decay": defaults.weight_decay}
-    decided |= options.model_dump()
-    if config.schedule == "step":
-        decided |= {"decay_epochs": 30.0, "decay_rate": 0.1}
-    if config.regularizer == "l2-sp" or config.l2sp is not None:
-        decided |= {"regularizer": "l2-sp", "l2sp": 0.01}
-    if config.mask is not None:
-        decided["mask_scale"] = 0.0
-    open_ones = {key: value for key, value in decided.items() if getattr(config, key) is None}
-    return config.model_copy(update=open_ones), options
-
-
-def _strategy_choices(config: TrainConfig, strategy: Strategy) -> dict[str, Any]:
-    takers: dict[str, list[str]] = {}
-    for entry in STRATEGIES:
-        for key in entry.load_options().model_fields:
-            takers.setdefault(key, []).append(entry.name)
-    given = {key: value for key in takers if (value := getattr(config, key)) is not None}
-    for key in given:
-        if strategy.name not in takers[key]:
-            raise TlvError(
-                "option-not-taken",
-                f"strategy {strategy.name} does not take {key}",
-                f"leave it out, or take --strategy {' or '.join(takers[key])}",
-            )
-    return given
+def _climb(milestones: tuple[float, ...], *, below: float) -> bool:
+    fence = (0.0, *milestones, below)
+    return all(before < after for before, after in pairwise(fence))

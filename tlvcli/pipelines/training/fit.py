@@ -1,213 +1,157 @@
-"""All epochs of one training run: train, validate, save, keep the best."""
+"""All epochs of one training run: train, validate, keep; until they are done, pay no more, or someone wants to stop."""
 
 from __future__ import annotations
 
 import math
-from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from tlvcli.core.provenance import Architecture, MadeBy, Preprocessing
-from tlvcli.core.report import OutputInfo, ReportPart
-from tlvcli.data.datasets import TrainingData
-from tlvcli.data.loading import choose_workers, evaluation_batches, num_batches, training_batches
-from tlvcli.methods.finetuning.l2_sp import starting_points
-from tlvcli.methods.finetuning.plan import FinetunePlan
-from tlvcli.pipelines.checkpoints import save_module
-from tlvcli.pipelines.epochs import EpochOutcome, PhaseRun, loss_not_finite, train_epoch
+from tlvcli.core.runtime import peak_memory_bytes
 from tlvcli.pipelines.evaluation import Evaluation, evaluate
-from tlvcli.pipelines.optimizers import OptimizerName, make_optimizer
-from tlvcli.pipelines.precision import Precision, autocast_to
 from tlvcli.pipelines.progress import Progress
-from tlvcli.pipelines.run_folder import RunFolder
-from tlvcli.pipelines.schedules import Schedule, ScheduleName
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """A training run, resolved and checked; `fit` writes into `module`.
-
-    `drop_single` leaves out a last batch of one image; `workers` is None where the data decide. `decay_epochs` and
-    `decay_rate` are None where the schedule has no steps.
-    """
-
-    module: nn.Module
-    architecture: Architecture
-    made_by: MadeBy
-    data: TrainingData
-    preprocessing: Preprocessing
-    plan: FinetunePlan
-    device: torch.device
-    precision: Precision
-    epochs: int
-    batch_size: int
-    lr: float
-    optimizer: OptimizerName
-    weight_decay: float
-    schedule: ScheduleName
-    decay_epochs: float | None
-    decay_rate: float | None
-    warmup_epochs: float
-    label_smoothing: float
-    workers: int | None
-    seed: int
-    drop_single: bool
-
-
-class EpochResult(ReportPart):
-    """One epoch; a line of metrics.jsonl."""
-
-    epoch: int = Field(description="counted from 1")
-    train_loss: float = Field(description="mean over the augmented images, in nats")
-    val_loss: float = Field(description="mean cross-entropy in nats")
-    val_top1: float
-    lr: float = Field(description="learning rate of the last step, without the groups' factors")
-    seconds: float = Field(description="wall time of training and validation")
-    images_per_second: float = Field(description="of training, with reading and augmenting")
+from tlvcli.pipelines.training.curves import draw_curves
+from tlvcli.pipelines.training.epochs import EpochShape, train_epoch
+from tlvcli.pipelines.training.events import open_events
+from tlvcli.pipelines.training.feature_cache import open_feature_cache, uses_feature_cache
+from tlvcli.pipelines.training.input import Input, open_input, shape_of
+from tlvcli.pipelines.training.interruption import StopWish, stop_wishes, stopped
+from tlvcli.pipelines.training.job import EpochResult, Fitted, TrainingJob
+from tlvcli.pipelines.training.keeping import Keeper, keep_epoch, keep_state
+from tlvcli.pipelines.training.losses import loss_not_finite
+from tlvcli.pipelines.training.run_folder import RunFolder
+from tlvcli.pipelines.training.selection import best_of, is_stalled
+from tlvcli.pipelines.training.state import RunState
+from tlvcli.pipelines.training.state_files import restore
+from tlvcli.pipelines.training.steps import Learner, make_learner, make_phases, phase_of
+from tlvcli.pipelines.training.tally import RunningEpoch, Tally
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """The epochs of a run, the best of them, and the files it wrote."""
+class _Run:
+    job: TrainingJob
+    learner: Learner
+    shape: EpochShape
+    keeper: Keeper
+    progress: Progress
+    stop: StopWish
 
-    epochs: tuple[EpochResult, ...]
-    best: EpochResult
-    outputs: tuple[OutputInfo, ...]
 
-
-def fit(job: TrainingJob, folder: RunFolder, progress: Progress) -> Fitted:
-    """Train all epochs; after each one, the folder holds what is complete.
+def fit(job: TrainingJob, folder: RunFolder, progress: Progress, beginning: RunState) -> Fitted:
+    """Train from the beginning, which lies in the middle where a run is resumed.
 
     Raises:
-        TlvError: `loss-not-finite`, `image-unreadable`, `worker-died`, or why a file cannot be written.
+        TlvError: `loss-not-finite`, `image-unreadable`, `worker-died`, why a file cannot be written, or `interrupted`
+            or `terminated` by a signal, once the state is saved.
     """
-    import torch
+    config, shape = job.config, shape_of(job)
+    features = open_feature_cache(job, progress) if uses_feature_cache(job) else None
+    learner = make_learner(job, features.split if features else None)
+    keeper = Keeper(folder, learner, make_phases(job, shape.num_steps), beginning)
+    epochs, step, running = list(beginning.epochs), beginning.step, beginning.running
+    if epochs or step:
+        restore(folder, learner, phase_of(keeper.phases, beginning.epoch), beginning)
+    if epochs and step == 0:
+        keep_epoch(keeper, epochs)  # the run may have been killed after its state, before the files
+    with (
+        stop_wishes() as stop,  # before processes that read images are forked
+        open_input(job, features, first_epoch=beginning.epoch, first_batch=shape.batches_before(step)) as data,
+        open_events(folder.events_path, enabled=config.tensorboard, first_epoch=beginning.epoch) as write_event,
+    ):
+        run = _Run(job, learner, shape, keeper, progress, stop)
+        for epoch in range(beginning.epoch, config.epochs + 1):
+            if is_stalled(epochs, job.plan, best_by=config.best_by, patience=config.patience):
+                progress.message(f"stopped early: {config.patience} epochs brought nothing better")
+                break
+            epochs.append(_run_epoch(run, data, epochs, epoch, first_step=step, before=running))
+            keep_state(keeper, epochs, epoch=epoch + 1, running=RunningEpoch())
+            keep_epoch(keeper, epochs)
+            write_event(epochs[-1])
+            progress.message(_describe(epochs[-1], config.epochs))
+            step, running = 0, RunningEpoch()
+    best = best_of(epochs, config.best_by)
+    curves = draw_curves(epochs, folder.curves_path, best_epoch=best.epoch)
+    return Fitted(tuple(epochs), best, (*folder.describe_files(), curves), peak_memory_bytes(job.device))
 
-    train, val = job.data.train, job.data.val
-    steps = num_batches(len(train), job.batch_size, drop_single=job.drop_single)
-    val_steps = num_batches(len(val), job.batch_size)
-    start = starting_points(job.plan, dict(job.module.named_parameters()))
-    runs = _phases_by_epoch(job, steps)
-    running = runs[1]
-    scaler = torch.amp.GradScaler(job.device.type, enabled=job.precision == "fp16")
-    train_batches = training_batches(
-        train,
-        job.preprocessing,
-        batch_size=job.batch_size,
-        epochs=job.epochs,
-        seed=job.seed,
-        workers=choose_workers(train, job.workers, job.device),
-        device=job.device,
-        drop_single=job.drop_single,
+
+def _run_epoch(
+    run: _Run, data: Input, earlier: list[EpochResult], epoch: int, *, first_step: int, before: RunningEpoch
+) -> EpochResult:
+    """Train and validate one epoch, or what is left of it."""
+    job, learner, shape, progress = run.job, run.learner, run.shape, run.progress
+    folder = run.keeper.folder
+    last_good = f"the last good checkpoint is {folder.last_path}" if earlier else "no checkpoint was written yet"
+    progress.start(shape.num_batches + data.val_batches, f"epoch {epoch}/{job.config.epochs}")
+    for _ in range(shape.batches_before(first_step)):
+        progress.advance()
+    trained = train_epoch(
+        learner,
+        phase_of(run.keeper.phases, epoch),
+        data.train,
+        shape,
+        epoch=epoch,
+        first_step=first_step,
+        before=before,
+        last_good=last_good,
+        after_batch=progress.advance,
+        after_step=partial(_after_step, run, earlier, epoch),
     )
-    val_batches = evaluation_batches(
-        val,
-        job.preprocessing,
-        batch_size=job.batch_size,
-        workers=choose_workers(val, job.workers, job.device),
-        device=job.device,
-        passes=job.epochs,
+
+    def after_val_batch() -> None:
+        progress.advance()
+        if run.stop.number is not None:
+            _stop(run, earlier, epoch, shape.num_steps, trained)
+
+    measured = evaluate(
+        learner.evaluated,
+        islice(data.val, data.val_batches),
+        num_classes=job.architecture.num_classes,
+        autocast=learner.autocast,
+        after_batch=after_val_batch,
     )
-    epochs: list[EpochResult] = []
-    outputs: dict[str, OutputInfo] = {}
-    last_good = "no checkpoint was written yet"
-    with closing(train_batches), closing(val_batches):
-        for epoch in range(1, job.epochs + 1):
-            progress.start(steps + val_steps, f"epoch {epoch}/{job.epochs}")
-            running = runs.get(epoch, running)
-            trained = train_epoch(
-                job.module,
-                islice(train_batches, steps),
-                running,
-                plan=job.plan,
-                start=start,
-                first_step=(epoch - 1) * steps,
-                epoch=epoch,
-                seed=job.seed,
-                label_smoothing=job.label_smoothing,
-                autocast=autocast_to(job.precision, job.device),
-                scaler=scaler,
-                last_good=last_good,
-                after_batch=progress.advance,
-            )
-            measured = evaluate(
-                job.module,
-                islice(val_batches, val_steps),
-                num_classes=job.architecture.num_classes,
-                autocast=autocast_to(job.precision, job.device),
-                after_batch=progress.advance,
-            )
-            if not math.isfinite(measured.loss):
-                raise loss_not_finite(measured.loss, f"on val after epoch {epoch}", last_good)
-            result = _epoch_result(epoch, trained, measured)
-            epochs.append(result)
-            outputs["last"] = _save(job, folder.last_path)
-            if _best(epochs) is result:
-                outputs["best"] = _save(job, folder.best_path)
-            folder.append_metrics(result.model_dump_json())
-            last_good = f"the last good checkpoint is {folder.last_path}"
-            progress.message(_describe(result, job.epochs))
-    written = (outputs["best"], outputs["last"], folder.describe_metrics())
-    return Fitted(tuple(epochs), _best(epochs), written)
+    if not math.isfinite(measured.loss):
+        raise loss_not_finite(measured.loss, f"on val after epoch {epoch}", last_good)
+    return _epoch_result(epoch, trained, measured)
 
 
-def _phases_by_epoch(job: TrainingJob, steps: int) -> dict[int, PhaseRun]:
-    """Return each phase under the epoch at which it begins; `steps` are those of one epoch."""
-    runs, begin = {}, 1
-    for phase in job.plan.phases:
-        epochs = job.epochs + 1 - begin if phase.epochs is None else phase.epochs
-        schedule = Schedule(
-            job.lr,
-            round(job.warmup_epochs * steps),
-            epochs * steps,
-            job.schedule,
-            math.inf if job.decay_epochs is None else job.decay_epochs * steps,
-            1.0 if job.decay_rate is None else job.decay_rate,
-        )
-        optimizer = make_optimizer(job.module, phase, name=job.optimizer, weight_decay=job.weight_decay)
-        runs[begin] = PhaseRun(phase, optimizer, schedule, (begin - 1) * steps)
-        begin += epochs
-    return runs
+def _after_step(run: _Run, earlier: list[EpochResult], epoch: int, step: int, tally: Tally) -> None:
+    """Keep the state after so many steps, or because someone wants to stop."""
+    every = run.job.config.checkpoint_every
+    is_due = every is not None and ((epoch - 1) * run.shape.num_steps + step) % every == 0
+    if run.stop.number is None and not is_due:
+        return
+    tally.settle()
+    if run.stop.number is not None:
+        _stop(run, earlier, epoch, step, tally.sums())
+    keep_state(run.keeper, earlier, epoch=epoch, step=step, running=tally.sums())
 
 
-def _best(epochs: list[EpochResult]) -> EpochResult:
-    return max(epochs, key=lambda epoch: (epoch.val_top1, -epoch.val_loss))
+def _stop(run: _Run, earlier: list[EpochResult], epoch: int, step: int, sums: RunningEpoch) -> None:
+    """Keep the state and raise what ends the run."""
+    assert run.stop.number is not None
+    keep_state(run.keeper, earlier, epoch=epoch, step=step, running=sums)
+    where = f"in epoch {epoch} after step {step} of {run.shape.num_steps}"
+    raise stopped(run.stop.number, where, run.keeper.how_to_go_on)
 
 
-def _epoch_result(epoch: int, trained: EpochOutcome, measured: Evaluation) -> EpochResult:
+def _epoch_result(epoch: int, trained: RunningEpoch, measured: Evaluation) -> EpochResult:
     return EpochResult(
         epoch=epoch,
-        train_loss=trained.loss,
+        train_loss=trained.loss_sum / trained.images,
         val_loss=measured.loss,
         val_top1=measured.top1,
+        val_balanced_accuracy=measured.balanced_accuracy,
         lr=trained.learning_rate,
         seconds=round(trained.seconds + measured.seconds, 3),
         images_per_second=round(trained.images / trained.seconds, 2),
+        seconds_waiting=round(trained.seconds_waiting, 3),
+        waiting_share=round(trained.seconds_waiting / trained.seconds, 4),
     )
 
 
 def _describe(epoch: EpochResult, num_epochs: int) -> str:
     return (
         f"epoch {epoch.epoch}/{num_epochs}: train loss {epoch.train_loss:.4f}, "
-        f"val loss {epoch.val_loss:.4f}, val top-1 {epoch.val_top1:.4f}, {epoch.images_per_second:.0f} images/s"
-    )
-
-
-def _save(job: TrainingJob, path: Path) -> OutputInfo:
-    return save_module(
-        job.module,
-        path,
-        architecture=job.architecture,
-        made_by=job.made_by,
-        class_names=job.data.train.class_names,
-        preprocessing=job.preprocessing,
-        force=True,
+        f"val loss {epoch.val_loss:.4f}, val top-1 {epoch.val_top1:.4f}, "
+        f"{epoch.images_per_second:.0f} images/s, {epoch.waiting_share:.0%} waiting for data"
     )

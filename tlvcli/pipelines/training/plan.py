@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +17,14 @@ from tlvcli.methods.finetuning.masks import resolve_masks
 from tlvcli.methods.finetuning.network import Network
 from tlvcli.methods.finetuning.options import numbers_of
 from tlvcli.methods.finetuning.plan import FinetunePlan
+from tlvcli.methods.finetuning.recommended import with_recommended_rates
 from tlvcli.methods.finetuning.table import Strategy
 from tlvcli.methods.finetuning.units import find_units
 from tlvcli.models.builders import build
 from tlvcli.models.call_trace import trace_calls
 from tlvcli.models.graph import graph_of_module
 from tlvcli.models.head import head_tensors
-from tlvcli.pipelines.train_config import TrainConfig
+from tlvcli.pipelines.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,10 +43,12 @@ def plan_finetuning(
     *,
     fresh: Set[str],
     image_size: int,
+    recommended: Mapping[str, float] | None = None,
 ) -> FinetunePlan:
     """Return which parameters of `module` train, how, and what holds them; `config` is resolved.
 
     `fresh` tensors have just been initialised; `image_size` in pixels is for finding the order of the layers.
+    `recommended` are rates that the checkpoint brings, which a linear probe, whose head is all that moves, leaves.
 
     Raises:
         TlvError: what the strategy, L2-SP or a mask refuses.
@@ -54,6 +57,9 @@ def plan_finetuning(
     network = see_network(module, graph, architecture, fresh=fresh, image_size=image_size)
     by_part = {"rates": tuple(rate / config.peak for rate in config.rates)} if strategy.parts else {}
     plan = strategy.load_function()(network, options=options, **by_part)
+    if recommended and config.recommended_rates and strategy.name != "linear-probe":
+        new = fresh | set(plan.reinitialised)
+        plan = with_recommended_rates(plan, recommended, list(network.dimensions), fresh=new)
     if config.l2sp is not None:
         plan = hold_to_start(plan, numbers_of(config.l2sp), new=fresh | set(plan.reinitialised))
     if config.mask is not None:
@@ -127,7 +133,7 @@ def _refuse_phases(plan: FinetunePlan, config: TrainConfig) -> None:
                 f"a first phase of {phase.epochs} epochs leaves nothing of {config.epochs} epochs",
                 "fewer --probe-epochs, or more --epochs",
             )
-        if config.warmup_epochs >= shorter:
+        if config.warmup_epochs is not None and config.warmup_epochs >= shorter:
             raise TlvError(
                 "config-invalid",
                 f"warmup_epochs: {config.warmup_epochs:g} leaves nothing of a phase of {shorter} epochs",

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tlvcli.core.provenance import Architecture, Preprocessing
 from tlvcli.core.report import ReportPart
-from tlvcli.pipelines.fit import EpochResult, Fitted, TrainingJob
+from tlvcli.pipelines.training.job import EpochResult, Fitted, TrainingJob
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,9 +45,14 @@ class TrainResult(ReportPart):
     num_val_images: int
     parameters: list[PlannedParameter] = Field(description="every parameter in every phase")
     epochs: list[EpochResult]
-    best_epoch: int | None = Field(description="highest val top-1, then lowest val loss; best.safetensors")
+    stopped_early: bool = Field(description="because further epochs brought nothing better")
+    averaged: bool = Field(description="val and checkpoints are those of the moving average of the weights")
+    best_epoch: int | None = Field(description="the best on val by best_by; best.safetensors")
     val_top1: float | None = Field(description="of the best epoch")
+    val_balanced_accuracy: float | None = Field(description="of the best epoch")
     val_loss: float | None = Field(description="of the best epoch")
+    seconds_waiting: float | None = Field(description="for images, in the training of all epochs")
+    peak_memory_bytes: int | None = Field(description="of the CUDA device, else of the process")
 
 
 def describe_training(job: TrainingJob, fitted: Fitted | None, replaced: tuple[str, ...]) -> TrainResult:
@@ -66,9 +71,14 @@ def describe_training(job: TrainingJob, fitted: Fitted | None, replaced: tuple[s
         num_val_images=len(job.data.val),
         parameters=list(_describe_parameters(job, parameters)),
         epochs=list(fitted.epochs) if fitted else [],
+        stopped_early=fitted is not None and len(fitted.epochs) < job.config.epochs,
+        averaged=job.config.ema is not None,
         best_epoch=best.epoch if best else None,
         val_top1=best.val_top1 if best else None,
+        val_balanced_accuracy=best.val_balanced_accuracy if best else None,
         val_loss=best.val_loss if best else None,
+        seconds_waiting=round(sum(epoch.seconds_waiting for epoch in fitted.epochs), 3) if fitted else None,
+        peak_memory_bytes=fitted.peak_bytes if fitted else None,
     )
 
 
@@ -83,8 +93,8 @@ def _describe_parameters(job: TrainingJob, parameters: dict[str, nn.Parameter]) 
                 shape=tuple(parameter.shape),
                 phase=number,
                 group=group.name if group else FROZEN,
-                lr=job.lr * group.rate if group else 0.0,
-                weight_decay=job.weight_decay if group and group.decays else 0.0,
+                lr=job.config.peak * group.rate if group else 0.0,
+                weight_decay=(job.config.weight_decay or 0.0) if group and group.decays else 0.0,
                 l2_sp=group.l2_sp if group else 0.0,
                 l2=group.l2 if group else 0.0,
                 masked=masked.get(name, 0.0),

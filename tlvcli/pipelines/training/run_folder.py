@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tlvcli.core.errors import TlvError
 from tlvcli.core.report import OutputInfo
+from tlvcli.io.atomic import atomic_file
+from tlvcli.io.hashing import hash_file
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`best.safetensors`, `last.safetensors`, `metrics.jsonl` and `report.json` below `path`."""
+    """Checkpoints, metrics, curves, the report, and the state that a run is resumed from, below `path`."""
 
     path: Path
 
     @property
     def best_path(self) -> Path:
-        """The checkpoint of the epoch with the best val top-1."""
+        """The checkpoint of the epoch that is best on val."""
         return self.path / "best.safetensors"
 
     @property
@@ -39,9 +40,37 @@ class RunFolder:
         return self.path / "report.json"
 
     @property
+    def curves_path(self) -> Path:
+        """Loss and accuracy over the epochs, drawn at the end."""
+        return self.path / "curves.png"
+
+    @property
+    def state_path(self) -> Path:
+        """All that an interrupted run needs to go on."""
+        return self.path / "resume.safetensors"
+
+    @property
+    def state_text_path(self) -> Path:
+        """What the state says of itself, for people."""
+        return self.path / "resume.json"
+
+    @property
+    def events_path(self) -> Path:
+        """The folder of TensorBoard's events, where they are asked for."""
+        return self.path / "tensorboard"
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """Everything that a run writes."""
-        return (self.best_path, self.last_path, self.metrics_path, self.report_path)
+        return (
+            self.best_path,
+            self.last_path,
+            self.metrics_path,
+            self.curves_path,
+            self.report_path,
+            self.state_path,
+            self.state_text_path,
+        )
 
     def refuse_existing(self, *, sources: Iterable[str | None], force: bool) -> None:
         """Raise unless the run may be written here; called before the work starts.
@@ -61,7 +90,7 @@ class RunFolder:
             raise TlvError(
                 "output-exists",
                 f"{self.path} is not empty",
-                "--force writes over the run in it, or name another folder",
+                "--resume goes on with the run in it, --force writes over it; or name another folder",
             )
 
     def begin(self) -> None:
@@ -70,23 +99,35 @@ class RunFolder:
             self.path.mkdir(exist_ok=True)
             for file in self.files:
                 file.unlink(missing_ok=True)
+            if self.events_path.is_dir():
+                shutil.rmtree(self.events_path)
         except OSError as error:
             raise _not_writable(self.path, error) from error
 
-    def append_metrics(self, line: str) -> None:
-        """Add one line to `metrics.jsonl` and flush it to disk."""
-        try:
-            with self.metrics_path.open("a", encoding="utf-8") as stream:
-                stream.write(line + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as error:
-            raise _not_writable(self.metrics_path, error) from error
+    def write_metrics(self, lines: Iterable[str]) -> None:
+        """Replace `metrics.jsonl` by these lines, whole or not at all.
 
-    def describe_metrics(self) -> OutputInfo:
-        """Return the report's entry for `metrics.jsonl`."""
-        sha256 = hashlib.sha256(self.metrics_path.read_bytes()).hexdigest()
-        return OutputInfo(role="metrics", path=str(self.metrics_path), sha256=sha256)
+        Raises:
+            TlvError: `no-space` or `output-not-writable`.
+        """
+        with atomic_file(self.metrics_path, force=True) as stream:
+            stream.write("".join(f"{line}\n" for line in lines).encode())
+
+    def describe_files(self) -> tuple[OutputInfo, ...]:
+        """Return the report's entries for best and last checkpoint and the metrics.
+
+        Raises:
+            TlvError: `resume-invalid` where a file that an earlier part of the run wrote is gone.
+        """
+        roles = {self.best_path: "checkpoint", self.last_path: "checkpoint", self.metrics_path: "metrics"}
+        gone = [path for path in roles if not path.is_file()]
+        if gone:
+            raise TlvError(
+                "resume-invalid",
+                f"{gone[0]}, which the run wrote, is not there any more",
+                "bring it back and resume again, or begin anew with --force",
+            )
+        return tuple(OutputInfo(role=role, path=str(path), sha256=hash_file(path)) for path, role in roles.items())
 
 
 def _not_writable(path: Path, error: OSError) -> TlvError:
