@@ -1,0 +1,1 @@
+"""What a pretrained network is worth for labelled data, estimated without training."""
