@@ -19,6 +19,7 @@ from pydantic_core import PydanticUndefined
 from tlvcli.cli.app import app
 from tlvcli.core.errors import TlvError
 from tlvcli.core.report import Report
+from tlvcli.methods.finetuning.table import STRATEGIES, Strategy
 from tlvcli.methods.table import MAPPINGS, MATCHINGS, TRANSFER_METHODS, Part, TransferMethod
 from tlvcli.models.builders import classifier_names
 from tlvcli.models.recognition.index import format_index
@@ -29,6 +30,7 @@ from tlvcli.pipelines import inspect as inspect_pipeline
 from tlvcli.pipelines import train as train_pipeline
 from tlvcli.pipelines import transfer as transfer_pipeline
 from tlvcli.pipelines.inspection.result import InspectResult
+from tlvcli.pipelines.training.recipe import RECIPES, recipe_path
 
 ROOT = Path(__file__).resolve().parents[1]
 RECOGNITION = "tlvcli/models/recognition"
@@ -110,6 +112,14 @@ def _configuration() -> str:
         lines += _choices(f"`--set matching.method={part.name}`", part, "matching.", level="###")
     for part in MAPPINGS:
         lines += _choices(f"`--set mapping.method={part.name}`", part, "mapping.", level="###")
+    lines += ["", "## Strategies", "", *_STRATEGIES]
+    for strategy in STRATEGIES:
+        lines += _choices(f"`--strategy {strategy.name}`", strategy, "", level="###")
+        lines += ["", f"Learning rate where none is given: {strategy.lr:g} for AdamW and Adam, ten times that for SGD."]
+    lines += ["", "## Recipes", "", *_RECIPES]
+    for recipe in RECIPES:
+        text = recipe_path(recipe).read_text(encoding="utf-8")
+        lines += ["", f"### `--recipe {recipe}`", "", "```yaml", text.rstrip(), "```"]
     return "\n".join(lines) + "\n"
 
 
@@ -118,8 +128,18 @@ _COMPOSITION = (
     "layer, and how one tensor becomes another shape, can be chosen singly, each with its own choices.",
 )
 
+_STRATEGIES = (
+    "What trains, and at which rate; [their page](methods/finetuning.md) has the whole story. The choices are keys of",
+    "`tlv train`; one that the strategy does not take is an error.",
+)
+_RECIPES = (
+    "Settings of published trainings, which lie under flags, file and `--set`. What belongs to a choice that you",
+    "replace falls away with it, as the recipe's `decay_epochs` under another `--schedule`, or its `lr` under another",
+    "`--optimizer`; so does what needs a file that you do not give. `null` takes a value away.",
+)
 
-def _choices(title: str, entry: TransferMethod | Part, prefix: str, level: str = "##") -> list[str]:
+
+def _choices(title: str, entry: TransferMethod | Part | Strategy, prefix: str, level: str = "##") -> list[str]:
     options = entry.load_options()
     table = list(_table(options, prefix)) if options.model_fields else ["No choices."]
     return ["", f"{level} {title}", "", f"{entry.summary} ({entry.reference})", "", *table]
@@ -136,12 +156,14 @@ def _table(config: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def _values(annotation: Any) -> str:
-    arguments = [argument for argument in getattr(annotation, "__args__", ()) if argument is not type(None)]
+    arguments = [part for part in getattr(annotation, "__args__", ()) if part not in (type(None), Ellipsis)]
     if not arguments:
         return str(annotation.__name__)
     if all(isinstance(argument, str) for argument in arguments):
         return ", ".join(f"`{argument}`" for argument in arguments)
     origin = getattr(annotation, "__origin__", None)
+    if origin in (list, tuple):
+        return f"list of {_values(arguments[0])}"
     return "keys and values" if origin is dict else " or ".join(map(_values, arguments))
 
 

@@ -9,10 +9,11 @@ import typer
 
 from tlvcli.cli.app import app
 from tlvcli.cli.options import complete_architecture
+from tlvcli.pipelines.analysis.config import AnalyzeStatsConfig
 from tlvcli.pipelines.convert import ConvertConfig
 from tlvcli.pipelines.eval import EvalConfig
 from tlvcli.pipelines.inspect import InspectConfig
-from tlvcli.pipelines.train_config import TrainConfig
+from tlvcli.pipelines.training.config import TrainConfig
 from tlvcli.pipelines.transfer import TransferConfig
 
 LOOK = {"depth", "sort", "markdown"}
@@ -29,11 +30,22 @@ FLAGS = {
         *("source_arch", "allow_nan", "dry_run", "save_plan", "plan", "only", "skip", "min_coverage", "shard_size"),
         *("seed", "offline", "force", "report"),
     },
+    "analyze-stats": {
+        *("checkpoint", "source", "target", "against", "data", "score", "weights"),
+        *("statistic", "select", "threshold", "fraction", "alpha", "splits", "max_shift", "mask"),
+        *("layers", "at", "csv", "plots", "batch_size", "skip_corrupt", "against_arch"),
+        *("seed", "offline", "report", "force", "sort"),
+        *DATA - {"precision"},
+    },
     "train": {
         *("checkpoint", "out", "epochs", "lr", "batch_size", "dry_run", "seed", "offline", "report", "force", *DATA),
         *("strategy", "head", "backbone_lr_scale", "probe_epochs", "layer_decay", "new_layers", "num_lowlrs"),
         *("regularizer", "l2sp", "mask", "mask_scale"),
-        *("optimizer", "weight_decay", "schedule", "warmup_epochs", "decay_epochs", "decay_rate"),
+        *("optimizer", "weight_decay", "schedule", "warmup_epochs", "decay_epochs", "decay_rate", "milestones"),
+        *("recipe", "label_smoothing", "class_weights", "ema", "clip_norm", "accumulate", "patience", "best_by"),
+        *("augment", "mixup", "cutmix", "erasing", "balanced", "shuffle", "crossover", "crossover_p"),
+        *("recommended_rates", "feature_cache", "checkpoint_every", "resume", "compile", "sync_bn"),
+        "tensorboard",
     },
     "eval": {"checkpoint", "batch_size", "seed", "offline", "report", "force", *DATA},
     "convert": {
@@ -44,6 +56,7 @@ FLAGS = {
 CONFIGS = {
     "inspect": InspectConfig,
     "transfer": TransferConfig,
+    "analyze-stats": AnalyzeStatsConfig,
     "train": TrainConfig,
     "eval": EvalConfig,
     "convert": ConvertConfig,
@@ -57,7 +70,7 @@ def _parameters(command: str) -> dict[str, Any]:
 
 def test_the_commands() -> None:
     group: Any = typer.main.get_command(app)
-    assert list(group.commands) == ["inspect", "transfer", "train", "eval", "convert"]
+    assert list(group.commands) == ["inspect", "transfer", "analyze-stats", "train", "eval", "convert"]
 
 
 @pytest.mark.parametrize("command", list(FLAGS))
@@ -69,8 +82,8 @@ def test_the_flags(command: str) -> None:
 def test_every_flag_has_a_key_and_shows_its_default(command: str) -> None:
     fields = CONFIGS[command].model_fields
     for name, parameter in _parameters(command).items():
-        if name in SPEAKING | LOOK or (name in ("report", "force") and name not in fields):
-            continue  # how the command speaks, or where the command line puts a copy of the report
+        if name in SPEAKING | LOOK | {"resume"} or (name in ("report", "force") and name not in fields):
+            continue  # how the command speaks, where a copy of the report goes, or where all settings come from
         assert name in fields, name
         shown, default = parameter.show_default, fields[name].default
         if isinstance(default, (int, float, str)) and not isinstance(default, bool):

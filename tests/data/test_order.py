@@ -10,6 +10,8 @@ LABELS = [0] * 900 + [1] * 90 + [2] * 10
 
 def test_orders() -> None:
     assert epoch_order(LABELS, "in-order", 0, 1).tolist() == list(range(1000))
+    assert epoch_order(LABELS, "repeated", 0, 1).tolist() == epoch_order(LABELS, "repeated", 0, 2).tolist()
+    assert epoch_order(LABELS, "repeated", 0, 1).tolist() != list(range(1000))
     shuffled = [epoch_order(LABELS, "shuffled", seed, epoch) for seed, epoch in ((0, 1), (0, 2), (1, 1))]
     for order in shuffled:
         assert order.sort().values.tolist() == list(range(1000))

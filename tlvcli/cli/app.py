@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tlvcli import __version__
+from tlvcli.cli.analyze_stats import analyze_stats
 from tlvcli.cli.convert import convert
 from tlvcli.cli.eval import evaluate
 from tlvcli.cli.inspect import inspect
@@ -41,6 +42,7 @@ def _root(
 
 app.command("inspect")(inspect)
 app.command("transfer")(transfer)
+app.command("analyze-stats")(analyze_stats)
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.command("convert")(convert)

@@ -66,7 +66,6 @@ def train(
     device: o.Device = None,
     precision: o.Precision = None,
     workers: o.Workers = None,
-    channels_last: t.ChannelsLast = None,
     compile: t.Compile = None,
     sync_bn: t.SyncBn = None,
     feature_cache: t.FeatureCache = None,

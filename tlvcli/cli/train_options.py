@@ -147,15 +147,6 @@ CheckpointEvery = Annotated[
         help="Keep a state to resume from between epochs, too.",
     ),
 ]
-ChannelsLast = Annotated[
-    bool | None,
-    typer.Option(
-        "--channels-last",
-        show_default="on CUDA",
-        rich_help_panel=RUN_PANEL,
-        help="Colours last in memory, which convolutions on CUDA like.",
-    ),
-]
 Compile = Annotated[bool | None, typer.Option("--compile", rich_help_panel=RUN_PANEL, help="torch.compile.")]
 SyncBn = Annotated[
     bool | None,

@@ -171,6 +171,9 @@ Balanced = Annotated[
 Shuffle = Annotated[
     bool | None,
     typer.Option(
-        "--no-shuffle", callback=negated, rich_help_panel=IMAGES_PANEL, help="Keep the images in their order."
+        "--no-shuffle",
+        callback=negated,
+        rich_help_panel=IMAGES_PANEL,
+        help="One order of the images for all epochs.",
     ),
 ]

@@ -12,7 +12,7 @@ from tlvcli.data.sampling import class_weights
 if TYPE_CHECKING:
     from torch import Tensor
 
-Sampling = Literal["shuffled", "in-order", "balanced"]
+Sampling = Literal["shuffled", "repeated", "in-order", "balanced"]
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,17 @@ class Deal:
 
 
 def epoch_order(labels: Sequence[int], sampling: Sampling, seed: int, epoch: int) -> Tensor:
-    """Return the positions [n] of one epoch; `balanced` draws with replacement, each class equally often."""
+    """Return the positions [n] of one epoch.
+
+    `shuffled` is another order in every epoch, `repeated` one for all: not that of the data, where classes often stand
+    one after the other. `balanced` draws with replacement, each class equally often.
+    """
     import torch
 
     if sampling == "in-order":
         return torch.arange(len(labels))
-    generator = make_generator(seed, "order", epoch)
-    if sampling == "shuffled":
+    generator = make_generator(seed, "order", 0 if sampling == "repeated" else epoch)
+    if sampling in ("shuffled", "repeated"):
         return torch.randperm(len(labels), generator=generator)
     weights = class_weights(labels, max(labels) + 1).double()
     return torch.multinomial(weights[torch.tensor(labels)], len(labels), replacement=True, generator=generator)

@@ -93,7 +93,7 @@ class TrainConfig(Config):
     cutmix: float = Field(0.0, ge=0, description="CutMix: alpha of its Beta distribution; 0 is off")
     erasing: float = Field(0.0, ge=0, le=1, description="random erasing: probability for each image")
     erasing_mode: ErasingMode = Field("pixel", description="what erased areas hold: the mean colour or noise")
-    shuffle: bool = Field(True, description="another order of the images in every epoch")
+    shuffle: bool = Field(True, description="another order of the images in every epoch, not one drawn once")
     balanced: bool = Field(False, description="draw images with replacement, every class equally often")
     class_weights: Literal["balanced"] | None = Field(None, description="balanced: rare classes weigh more in the loss")
     ema: float | None = Field(
@@ -118,7 +118,7 @@ class TrainConfig(Config):
     )
     precision: PrecisionName = Field("auto", description="auto (half where hardware has it), fp32, bf16 or fp16")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    channels_last: bool | None = Field(None, description="memory format of images and weights; default: on CUDA")
+    channels_last: bool = Field(True, description="memory format of images and weights; faster on CPU and CUDA alike")
     compile: bool = Field(False, description="torch.compile the network")
     sync_bn: bool = Field(False, description="batch normalisation over all processes; on CUDA")
     tensorboard: bool = Field(False, description="write TensorBoard events into the run folder (extra tensorboard)")

@@ -36,7 +36,7 @@ def sampling_of(job: TrainingJob) -> Sampling:
     """Return in which order images are taken."""
     if job.config.balanced:
         return "balanced"
-    return "shuffled" if job.config.shuffle else "in-order"
+    return "shuffled" if job.config.shuffle else "repeated"
 
 
 @contextmanager

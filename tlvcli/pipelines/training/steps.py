@@ -77,7 +77,7 @@ def make_learner(job: TrainingJob, split: FeatureSplit | None = None) -> Learner
     from tlvcli.data.sampling import class_weights
 
     module, config = job.module, job.config
-    if _uses_channels_last(job):
+    if config.channels_last:
         module.to(memory_format=torch.channels_last)
     parameters = dict(module.named_parameters())
     average = start_average(module, config.ema) if config.ema is not None else None
@@ -187,14 +187,9 @@ def _mixed(job: TrainingJob, batch: Batch, epoch: int, number: int) -> tuple[Ten
             epoch=epoch,
             step=number,
         )
-    if _uses_channels_last(job) and images.ndim == 4:
+    if job.config.channels_last and images.ndim == 4:
         images = images.contiguous(memory_format=torch.channels_last)
     return images, labels
-
-
-def _uses_channels_last(job: TrainingJob) -> bool:
-    wanted = job.config.channels_last
-    return job.device.type == "cuda" if wanted is None else wanted
 
 
 @contextmanager
