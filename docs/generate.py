@@ -24,11 +24,13 @@ from tlvcli.methods.table import MAPPINGS, MATCHINGS, TRANSFER_METHODS, Part, Tr
 from tlvcli.models.builders import classifier_names
 from tlvcli.models.recognition.index import format_index
 from tlvcli.models.recognition.make import Skeleton, compress, make_catalogue, make_index, read_skeleton
+from tlvcli.pipelines import analyze_stats as analyze_pipeline
 from tlvcli.pipelines import convert as convert_pipeline
 from tlvcli.pipelines import eval as eval_pipeline
 from tlvcli.pipelines import inspect as inspect_pipeline
 from tlvcli.pipelines import train as train_pipeline
 from tlvcli.pipelines import transfer as transfer_pipeline
+from tlvcli.pipelines.analysis.config import AnalyzeStatsConfig
 from tlvcli.pipelines.inspection.result import InspectResult
 from tlvcli.pipelines.training.recipe import RECIPES, recipe_path
 
@@ -38,6 +40,7 @@ RECOGNITION = "tlvcli/models/recognition"
 COMMANDS: dict[str, tuple[Any, type[BaseModel], type[BaseModel]]] = {
     "inspect": (inspect_pipeline, inspect_pipeline.InspectConfig, InspectResult),
     "transfer": (transfer_pipeline, transfer_pipeline.TransferConfig, transfer_pipeline.TransferResult),
+    "analyze-stats": (analyze_pipeline, AnalyzeStatsConfig, analyze_pipeline.AnalyzeStatsResult),
     "train": (train_pipeline, train_pipeline.TrainConfig, train_pipeline.TrainResult),
     "eval": (eval_pipeline, eval_pipeline.EvalConfig, eval_pipeline.EvalResult),
     "convert": (convert_pipeline, convert_pipeline.ConvertConfig, convert_pipeline.ConvertResult),

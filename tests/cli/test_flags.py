@@ -33,7 +33,7 @@ FLAGS = {
     "analyze-stats": {
         *("checkpoint", "source", "target", "against", "data", "score", "weights"),
         *("statistic", "select", "threshold", "fraction", "alpha", "splits", "max_shift", "mask"),
-        *("layers", "at", "csv", "plots", "batch_size", "skip_corrupt", "against_arch"),
+        *("layers", "at", "csv", "plots", "html", "batch_size", "skip_corrupt", "against_arch"),
         *("seed", "offline", "report", "force", "sort"),
         *DATA - {"precision"},
     },

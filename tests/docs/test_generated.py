@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_generated_files_are_fresh() -> None:
     texts = runpy.run_path(str(ROOT / "docs" / "generate.py"))["generated_texts"]()
-    assert len(texts) == 7
+    assert len(texts) == 8
     for name, text in texts.items():
         assert (ROOT / name).read_text(encoding="utf-8") == text, f"{name} is stale: make docs"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,9 +15,8 @@ from tlvcli.methods.statistics.moments import pool_moments
 from tlvcli.methods.statistics.reservoir import Reservoir, image_keys
 from tlvcli.methods.statistics.summary import LayerSummary, first_batches, merge
 from tlvcli.methods.statistics.table import Part
+from tlvcli.methods.statistics.waiting import WaitingRoom
 
-# Batches wait until they have that many numbers together: adding up many at once launches few kernels.
-_WAITING = 1 << 18
 # What the reservoir keeps of an image: a histogram takes fifty times what two moments take.
 RESERVOIR_IMAGES, RESERVOIR_HISTOGRAMS = 256, 128
 # Becker: of more values than these per channel and batch, that many are drawn with replacement.
@@ -53,7 +52,7 @@ class LayerStream:
         self._device = device
         has_histograms = bool(parts & {"histogram", "spatial-gram"})
         self._capacity = capacity or (RESERVOIR_HISTOGRAMS if has_histograms else RESERVOIR_IMAGES)
-        self._waiting: list[ImageStatistics] = []
+        self._waiting = WaitingRoom()
         self._samples: dict[int, Tensor] = {}
         self._total: LayerSummary | None = None
         self._is_finite = torch.ones((), dtype=torch.bool, device=device)
@@ -70,12 +69,13 @@ class LayerStream:
         if "samples" in self._parts:
             self._sample(activation, int(image_numbers[0]))
         batch = image_statistics(activation, image_numbers, self._parts)
-        if self._waiting and torch.equal(self._waiting[-1].numbers, image_numbers):
-            self._waiting[-1] = add_second_call(self._waiting[-1], batch)
+        last = self._waiting.last()
+        if last and torch.equal(last.numbers, image_numbers):
+            self._waiting.put_again(add_second_call(last, batch))
             return
-        if sum(map(_num_values, self._waiting)) >= _WAITING:
+        if not self._waiting.has_room(batch):
             self._add_waiting()
-        self._waiting.append(batch)
+        self._waiting.put(batch)
 
     def summary(self) -> LayerSummary:
         """Return what was seen so far: at least one batch.
@@ -95,10 +95,9 @@ class LayerStream:
         return _on_cpu(replace(self._total, samples=samples))
 
     def _add_waiting(self) -> None:
-        if not self._waiting:
+        joined = self._waiting.take_all()
+        if joined is None:
             return
-        joined = _join(self._waiting)
-        self._waiting = []
         self._is_finite = self._is_finite & joined.is_finite
         batch = self._summarise(joined)
         self._total = batch if self._total is None else merge(self._total, batch)
@@ -156,28 +155,6 @@ class LayerStream:
         earlier = self._samples.get(number)
         joined = values if earlier is None else torch.cat([earlier, values], dim=1)
         self._samples = first_batches({**self._samples, number: joined})
-
-
-def _num_values(images: ImageStatistics) -> int:
-    tensors = (images.log_moments, images.value_moments, images.image_means, images.histogram, images.gram_histogram)
-    return sum(tensor.numel() for tensor in tensors if tensor is not None)
-
-
-def _join(batches: list[ImageStatistics]) -> ImageStatistics:
-    """Put batches one after the other; per-image numbers become float64, but for counts of bins."""
-    joined: dict[str, Any] = {}
-    for field in fields(ImageStatistics):
-        values = [getattr(batch, field.name) for batch in batches]
-        if values[0] is None:
-            joined[field.name] = None
-        elif field.name == "is_finite":
-            joined[field.name] = torch.stack(values).all()
-        elif field.name == "channel_gram":
-            joined[field.name] = torch.stack(values).sum(0)
-        else:
-            rows = torch.cat(values)
-            joined[field.name] = rows.double() if rows.is_floating_point() else rows
-    return ImageStatistics(**joined)
 
 
 def _sum(counts: Tensor | None) -> Tensor | None:
