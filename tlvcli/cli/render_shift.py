@@ -41,19 +41,18 @@ def render_shift(
 
 def _summary(section: ShiftSection) -> Iterator[tuple[str, str]]:
     overall = section.overall
-    expected = f", {overall.expected_share:.0%} would be without a shift" if overall.expected_share else ""
-    yield (
-        section.architecture.name,
-        f"{_images(section.source)} against {_images(section.target)}: "
-        f"{count(overall.shifted)} of {count(overall.kernels)} kernels ({overall.share:.0%}) are shifted{expected}; "
-        f"first third of the layers {overall.early_share:.0%}, last third {overall.late_share:.0%}",
-    )
-    yield "", overall.advice
+    expected = f"; {overall.expected_share:.0%} would be by chance" if overall.expected_share else ""
+    yield "network", section.architecture.name
+    yield "source", _images(section.source)
+    yield "target", _images(section.target)
+    yield "shifted", f"{count(overall.shifted)} of {count(overall.kernels)} kernels ({overall.share:.0%}){expected}"
+    yield "by depth", f"first third of the layers {overall.early_share:.0%}, last third {overall.late_share:.0%}"
+    yield "advice", overall.advice
 
 
 def _images(seen: ImagesSeen) -> str:
     skipped = f", {len(seen.skipped)} skipped" if seen.skipped else ""
-    return f"{seen.data} ({count(seen.images)} images{skipped})"
+    return f"{seen.data}, {count(seen.images)} images{skipped}"
 
 
 def _ordered(layers: Sequence[ShiftedLayer], sort: str) -> list[ShiftedLayer]:
