@@ -13,7 +13,7 @@ from tlvcli.core.graph import Layer, ModelGraph
 if TYPE_CHECKING:
     from torch import Tensor
 
-Operation = Literal["keep", "copy", "kernels", "gather", "normal", "constant"]
+Operation = Literal["keep", "copy", "kernels", "gather", "resize", "collapse", "dirac", "normal", "constant"]
 
 OWN = -1  # in an index map: the target keeps its own value here
 
@@ -44,14 +44,28 @@ class PlanRow(BaseModel):
     transferred: float
     reason: str
 
+    def sources(self) -> tuple[str, ...]:
+        """Return every source tensor that the operation reads its values from."""
+        if self.source is None:
+            return ()
+        # WEIGHT or WEIGHT@NORM, the layers that a collapsed block runs through.
+        steps = str(self.parameters.get("steps", "")).split()
+        norms = [norm for step in steps if (norm := step.partition("@")[2])]
+        scales = [f"{norm}.running_var" for norm in norms]
+        return (*(step.partition("@")[0] for step in steps), *scales) if steps else (self.source,)
+
 
 @dataclass(frozen=True)
 class TransferPlan:
-    """Rows for every tensor of the target in its order, and the index maps they refer to."""
+    """Rows for every tensor of the target in its order, and the index maps they refer to.
+
+    `recommended_rates` are multiples of the learning rate for layers that know something worth keeping.
+    """
 
     rows: tuple[PlanRow, ...]
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    recommended_rates: Mapping[str, float] = field(default_factory=dict)
 
     def array(self, row: PlanRow, role: str) -> Tensor | None:
         """Return the array that `row` names `role` (`outputs`, `inputs`, `kernels`, `stream`, ...), if any."""

@@ -34,8 +34,9 @@ _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 class SavedPlan(BaseModel):
     """A plan's file: what it was made for, which a replay checks, and its rows.
 
-    `arrays` names the safetensors file beside it that holds the index maps; None where no row needs one. `digest`
-    is the sha256 of the rows as the method wrote them, by which an edited plan is told.
+    `arrays` names the safetensors file beside it that holds the index maps; None where no row needs one.
+    `recommended_rates` are multiples of the learning rate, by layer. `digest` is the sha256 of the rows as the method
+    wrote them, by which an edited plan is told.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -47,6 +48,7 @@ class SavedPlan(BaseModel):
     source: Ancestor | None
     target: Architecture
     dtype: str | None = None
+    recommended_rates: dict[str, float] = {}
     arrays: str | None = None
     digest: str
     rows: tuple[PlanRow, ...]
@@ -97,7 +99,7 @@ def read_plan(path: Path) -> tuple[SavedPlan, TransferPlan]:
             raise TlvError("plan-invalid", f"{path} names its arrays {saved.arrays}", "a plan names a file beside it")
         file = open_checkpoint(path.parent / saved.arrays)
         arrays = {spec.name: file.read(spec.name) for spec in file.specs}
-    return saved, TransferPlan(saved.rows, arrays)
+    return saved, TransferPlan(saved.rows, arrays, recommended_rates=saved.recommended_rates)
 
 
 def _load(path: Path) -> Any:

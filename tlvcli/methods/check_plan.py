@@ -59,8 +59,15 @@ def _faults_of_row(row: PlanRow, plan: TransferPlan, source: Mapping[str, tuple[
         if plan.array(row, "stream") is None:
             yield from _lacks(row, "seed")
         return
+    if row.operation == "dirac":
+        yield from _lacks(row, "noise", "seed")
+        yield from _faults_of_ends(row, plan)
+        return
     if row.source is None or row.source not in source:
         yield f"the source has no {row.source}" if row.source else f"{row.operation} needs a source"
+        return
+    if row.operation == "collapse":
+        yield from _faults_of_collapse(row, plan, source)
         return
     shape = source[row.source]
     if row.operation == "copy":
@@ -71,6 +78,8 @@ def _faults_of_row(row: PlanRow, plan: TransferPlan, source: Mapping[str, tuple[
     elif row.operation == "gather":
         for dim, (own, other) in enumerate(zip(row.shape, shape, strict=True)):
             yield from _faults_of_index(plan.array(row, f"index{dim}"), (own,), other, f"index{dim}")
+    elif row.operation == "resize":
+        yield from _lacks(row, "dim", "before")
     else:
         yield from _faults_of_kernels(row, plan, shape)
 
@@ -85,6 +94,29 @@ def _faults_of_kernels(row: PlanRow, plan: TransferPlan, source: tuple[int, ...]
         return
     for dim, role in enumerate(("outputs", "inputs")):
         yield from _faults_of_index(plan.array(row, role), (row.shape[dim],), source[dim], role)
+
+
+def _faults_of_collapse(row: PlanRow, plan: TransferPlan, source: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+    yield from _lacks(row, "epsilon", "loop")
+    yield from (f"the source has no {name}" for name in row.sources() if name not in source)
+    for number, step in enumerate(str(row.parameters.get("steps", "")).split()):
+        shape = source.get(step.partition("@")[0])
+        if shape is None:
+            continue
+        reads, writes = plan.array(row, f"reads{number}"), plan.array(row, f"writes{number}")
+        if len(shape) < 2 or reads is None or writes is None or len(reads) % shape[1] or len(writes) != shape[0]:
+            yield f"step {number + 1} of the block does not connect {_words(shape)}"
+    yield from _faults_of_ends(row, plan)
+
+
+def _faults_of_ends(row: PlanRow, plan: TransferPlan) -> Iterator[str]:
+    outputs, inputs = plan.array(row, "outputs"), plan.array(row, "inputs")
+    if outputs is None or inputs is None:
+        yield "outputs or inputs are missing"
+    elif tuple(outputs.shape) != row.shape[:1] or (
+        inputs.shape[-1] != row.shape[1] and row.parameters.get("part") != "depthwise"
+    ):
+        yield f"outputs and inputs do not fit {_words(row.shape)}"
 
 
 def _faults_of_index(index: Tensor | None, size: tuple[int, ...], most: int, role: str) -> Iterator[str]:

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from tlvcli.core.plan import Operation, PlanRow, TransferPlan
 from tlvcli.core.tensors import TensorSource
+from tlvcli.methods.coherent.collapse import collapse
+from tlvcli.methods.coherent.grid import resize_grid
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +65,24 @@ def _gather(row: PlanRow, plan: TransferPlan, source: TensorSource, own: Tensor)
     repeats = plan.array(row, "repeats")
     if repeats is not None:
         value = value + _draw_for(repeats, value, row)
+    if "shares" in row.parameters:
+        value = value + _draw_shares(row, plan, value)
     return value.where(fed, own.float())
+
+
+def _draw_shares(row: PlanRow, plan: TransferPlan, value: Tensor) -> Tensor:
+    """Return noise of `shares` spreads of the value whose sum over all copies of an input is zero."""
+    index, scale = plan.array(row, "index1"), plan.array(row, "scale1")
+    assert index is not None
+    assert scale is not None
+    generator = torch.Generator().manual_seed(int(row.parameters["seed"]))
+    spread = float(value.std(correction=0)) * float(row.parameters["shares"])
+    along = [-1 if dim == 1 else 1 for dim in range(value.dim())]
+    is_read = (scale > 0).view(along)
+    drawn = torch.randn(value.shape, generator=generator) * spread * is_read
+    entries, place = torch.unique(index, return_inverse=True)
+    sums = torch.zeros(value.shape[0], len(entries), *value.shape[2:]).index_add(1, place, drawn)
+    return (drawn - sums.index_select(1, place) * scale.view(along)) * is_read
 
 
 def _draw_for(repeats: Tensor, value: Tensor, row: PlanRow) -> Tensor:
@@ -158,5 +177,8 @@ _OPERATIONS: dict[Operation, Callable[[PlanRow, TransferPlan, TensorSource, Tens
     "constant": _constant,
     "normal": _normal,
     "gather": _gather,
+    "resize": resize_grid,
+    "collapse": collapse,
+    "dirac": collapse,
     "kernels": _kernels,
 }

@@ -156,6 +156,13 @@ TRANSFER_METHODS = (
         reference="iatransfer 1.0.3",
     ),
     TransferMethod(
+        name="coherent",
+        planner="tlvcli.methods.coherent.plan:plan_coherent",
+        options="tlvcli.methods.coherent.options:CoherentOptions",
+        summary="one index map for each group of channels: producers and consumers agree, between any two networks",
+        reference="our own; docs/methods/coherent.md",
+    ),
+    TransferMethod(
         name="weight-selection",
         planner="tlvcli.methods.weight_selection:plan_weight_selection",
         options="tlvcli.methods.family_options:WeightSelectionOptions",

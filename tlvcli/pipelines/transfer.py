@@ -249,7 +249,12 @@ def _write(
         out,
         specs,
         _carry_out(plan, source, target.state, dtypes),
-        provenance=Provenance(architecture=target.architecture, made_by=made_by, preprocessing=source.preprocessing),
+        provenance=Provenance(
+            architecture=target.architecture,
+            made_by=made_by,
+            preprocessing=source.preprocessing,
+            recommended_rates=dict(plan.recommended_rates) or None,
+        ),
         force=config.force,
         shard_bytes=config.shard_size,
     )

@@ -102,7 +102,7 @@ def refuse_not_finite(plan: TransferPlan, source: TensorSource) -> None:
     """Raise `source-not-finite` where a tensor that the plan takes from holds NaN or Inf, or a draw would be one."""
     import math
 
-    used = dict.fromkeys(row.source for row in plan.rows if row.source is not None)
+    used = dict.fromkeys(name for row in plan.rows for name in row.sources())
     # A sum is finite only if every value is, and costs a fraction of asking each.
     broken = [name for name in used if not _is_finite(source, name)]
     drawn = [

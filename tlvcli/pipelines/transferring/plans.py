@@ -49,7 +49,11 @@ def narrow(plan: TransferPlan, target: ModelGraph, *, only: Sequence[str], skip:
             return keep_row(row.tensor, row.shape, f"left alone by --only {' '.join(only)}")
         return row
 
-    return replace(plan, rows=tuple(map(chosen, plan.rows)))
+    rows = tuple(map(chosen, plan.rows))
+    # A layer that is left alone knows nothing that its rate should protect.
+    fed = {row.tensor.rpartition(".")[0] for row in rows if row.operation != "keep"}
+    rates = {layer: rate for layer, rate in plan.recommended_rates.items() if layer in fed}
+    return replace(plan, rows=rows, recommended_rates=rates)
 
 
 def save_plan(
@@ -73,6 +77,7 @@ def save_plan(
         source=source.ancestor,
         target=target,
         dtype=dtype,
+        recommended_rates=dict(plan.recommended_rates),
         digest=_digest(plan.rows),
         rows=plan.rows,
     )
