@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tlvcli.data.order import deal, epoch_order, num_batches, num_evaluation_batches
+from tlvcli.data.order import deal, deal_whole, epoch_order, num_batches, num_evaluation_batches
 
 LABELS = [0] * 900 + [1] * 90 + [2] * 10
 
@@ -46,6 +46,16 @@ def test_deals_name_places_and_positions() -> None:
     ]
     later = list(deal(order, epoch=2, batch_size=2, batches=2, first=1, rank=1, world_size=2))
     assert [one.positions.tolist() for one in later] == [[4]]
+
+
+def test_whole_batches_are_those_of_one_process() -> None:
+    order = torch.tensor([5, 3, 1, 0, 2, 4, 6, 8, 7])
+    alone = list(deal(order, epoch=1, batch_size=2, batches=5))
+    for rank, expected in enumerate((alone[0::2], alone[1::2])):
+        dealt = list(deal_whole(order, epoch=1, batch_size=2, rank=rank, world_size=2))
+        assert [(one.places, one.positions.tolist(), one.global_size) for one in dealt] == [
+            (one.places, one.positions.tolist(), one.global_size) for one in expected
+        ]
 
 
 def test_numbers_of_batches_agree_with_what_is_dealt() -> None:

@@ -92,6 +92,7 @@ def test_the_default_recipe_by_hand_to_the_bit(small_network: str, tmp_path: Pat
     report = _train(small_network, tmp_path / "run", lr=None)
     assert (report.config["lr"], report.config["weight_decay"], report.config["head_rate"]) == (3e-4, 0.05, 10.0)
     module = build(Architecture(name=small_network, num_classes=10), seed=0)
+    module.to(memory_format=torch.channels_last)
     weights = [p for p in module.parameters() if p.ndim > 1]
     others = [p for p in module.parameters() if p.ndim == 1]
     groups = [{"params": weights, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
@@ -106,7 +107,8 @@ def test_the_default_recipe_by_hand_to_the_bit(small_network: str, tmp_path: Pat
                 group["lr"] = rate
             optimizer.zero_grad()
             with seeded_globally(0, "training", epoch, step % 5 + 1):
-                cross_entropy(module(batch.images), batch.labels).backward()
+                images = batch.images.contiguous(memory_format=torch.channels_last)
+                cross_entropy(module(images), batch.labels).backward()
             optimizer.step()
     trained = load_file(tmp_path / "run" / "last.safetensors")
     assert all(torch.equal(tensor, trained[name]) for name, tensor in module.state_dict().items())

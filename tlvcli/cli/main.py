@@ -15,6 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from tlvcli.core.errors import TlvError, printable
+from tlvcli.core.processes import ENDED_WITH_ANOTHER, ToldForAllError
 
 EXIT_OUR_BUG = 70
 EXIT_INTERRUPTED = 130
@@ -87,6 +88,8 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 
 def _draw(error: TlvError, *, as_json: bool) -> None:
+    if _is_told_elsewhere(error):
+        return
     with suppress(OSError):
         if as_json:
             print(json.dumps(error.as_dict()), file=sys.stderr)  # noqa: T201
@@ -95,6 +98,14 @@ def _draw(error: TlvError, *, as_json: bool) -> None:
             red, cyan, plain = ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") if colours else ("", "", "")
             print(f"{red}error[{error.error_id}]:{plain} {printable(error.message)}", file=sys.stderr)  # noqa: T201
             print(f"{cyan}hint:{plain} {printable(error.hint)}", file=sys.stderr)  # noqa: T201
+
+
+def _is_told_elsewhere(error: TlvError) -> bool:
+    """Return whether, of the processes that torchrun started, another one tells this error."""
+    if os.environ.get("WORLD_SIZE", "1") == "1" or isinstance(error, ToldForAllError) or error.error_id == "internal":
+        return False
+    # What goes wrong before processes meet, as a misspelt flag, goes wrong in all of them.
+    return error.error_id == ENDED_WITH_ANOTHER or os.environ.get("LOCAL_RANK", "0") != "0"
 
 
 def _show_cause(error: BaseException, *, debug: bool) -> None:

@@ -34,10 +34,11 @@ class _Shown:
 
 @contextmanager
 def shown_progress(*, quiet: bool) -> Iterator[ProgressProtocol]:
-    """Give the progress of a long command; `quiet` shows nothing."""
+    """Give the progress of a long command; `quiet` shows nothing, nor do several processes but for the first one."""
+    from tlvcli.core.processes import find_processes
     from tlvcli.pipelines.progress import Silence
 
-    if quiet:
+    if quiet or not find_processes().is_first:
         yield Silence()
         return
     console = messages()

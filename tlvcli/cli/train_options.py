@@ -24,7 +24,7 @@ Resume = Annotated[
     typer.Option(metavar="RUN_DIR", help="Go on with a run that was stopped; needs neither CHECKPOINT nor DATA."),
 ]
 Epochs = Annotated[int | None, typer.Option(show_default="10", help="Passes over the training images.")]
-BatchSize = Annotated[int | None, typer.Option(show_default="32", help="Images per step.")]
+BatchSize = Annotated[int | None, typer.Option(show_default="32", help="Images per batch, over all processes.")]
 DryRun = Annotated[
     bool | None, typer.Option("--dry-run", help="Show what would train and at which rate; write nothing.")
 ]

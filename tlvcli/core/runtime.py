@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tlvcli import __version__
 from tlvcli.core.errors import TlvError
+from tlvcli.core.processes import find_processes
 from tlvcli.core.report import RunInfo
 
 if TYPE_CHECKING:
@@ -20,18 +21,29 @@ if TYPE_CHECKING:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device for `auto`, `cpu`, `cuda` or `cuda:N`.
+    """Return the device for `auto`, `cpu`, `cuda` or `cuda:N`; of several processes, each gets a GPU of its own.
 
     Raises:
-        TlvError: `device-unavailable`, when the machine has no such device, or the name is none.
+        TlvError: `device-unavailable`, when the machine has no such device, or the name is none; `device-shared`, where
+            several processes would take one GPU.
     """
     import torch
 
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
         raise TlvError("device-unavailable", f"no device is called {name}", "use auto, cpu, cuda or cuda:N")
+    processes = find_processes()
+    if kind == "cuda" and processes.several:
+        if index:
+            raise TlvError(
+                "device-shared",
+                f"{name} cannot be the device of {processes.world_size} processes",
+                "--device cuda gives each a GPU of its own, of those that CUDA_VISIBLE_DEVICES names",
+            )
+        index = str(processes.local_rank)
+        name = f"cuda:{index}"
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise TlvError(
             "device-unavailable",

@@ -13,7 +13,7 @@ from tlvcli.data.augmentation import Augmentation
 from tlvcli.data.erasing import draw_rectangles, erase
 from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.data.memory import decode_small, stack_resized
-from tlvcli.data.order import Deal, Sampling, deal, epoch_order, num_batches, num_evaluation_batches
+from tlvcli.data.order import Deal, Sampling, deal, deal_whole, epoch_order, num_batches, num_evaluation_batches
 from tlvcli.data.reading import Key, TransformedImages, choose_workers, read_batches, stack_readable
 from tlvcli.data.shifting import Shifts, draw_shifts, shift_images
 from tlvcli.data.transforms import evaluation_transform, is_shifted, normalise, shift_padding, training_transform
@@ -102,25 +102,25 @@ def evaluation_batches(
     skip_unreadable: Callable[[str], None] | None = None,
     rank: int = 0,
     world_size: int = 1,
+    whole: bool = False,
 ) -> Generator[Batch, None, None]:
     """Yield every image once per pass, in the order of the data set; processes share the images without padding.
 
-    `skip_unreadable` is told where the image lies that is left out because it cannot be read.
+    With `whole` they share out the batches that one process has, for what depends on which images meet; else every
+    process gets a part of each. `skip_unreadable` is told where the image lies that is left out because it cannot be
+    read.
 
     Raises:
         TlvError: `image-unreadable` or `worker-died`.
     """
     steps = num_evaluation_batches(len(dataset), batch_size, rank=rank, world_size=world_size)
+    orders = ((number, epoch_order(dataset.labels, "in-order", 0, number)) for number in range(1, passes + 1))
+    ours: dict[str, int] = {"batch_size": batch_size, "rank": rank, "world_size": world_size}
     deals = (
         dealt
-        for number in range(1, passes + 1)
-        for dealt in deal(
-            epoch_order(dataset.labels, "in-order", 0, number),
-            epoch=number,
-            batch_size=batch_size,
-            batches=steps,
-            rank=rank,
-            world_size=world_size,
+        for number, order in orders
+        for dealt in (
+            deal_whole(order, epoch=number, **ours) if whole else deal(order, epoch=number, batches=steps, **ours)
         )
     )
     # Who looks once gains nothing from what is kept.

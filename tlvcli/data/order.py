@@ -60,6 +60,13 @@ def deal(
         yield Deal(epoch, places, order[places.start : end : world_size], end - begin)
 
 
+def deal_whole(order: Tensor, *, epoch: int, batch_size: int, rank: int = 0, world_size: int = 1) -> Iterator[Deal]:
+    """Yield the batches that one process alone would see: batch k goes whole to process k modulo `world_size`."""
+    for begin in range(rank * batch_size, len(order), world_size * batch_size):
+        places = range(begin, min(begin + batch_size, len(order)))
+        yield Deal(epoch, places, order[places.start : places.stop], len(places))
+
+
 def num_batches(num_images: int, batch_size: int, *, drop_single: bool = False, world_size: int = 1) -> int:
     """Return how many batches of training one epoch has.
 

@@ -39,10 +39,10 @@ def run(config: AnalyzeStatsConfig, *, progress: Progress | None = None) -> Repo
         TlvError: whatever is wrong with the checkpoints, the data, the layers or the outputs.
     """
     watch = Stopwatch()
-    if config.mode != "shift" and find_processes().several:
+    if config.mode in ("scores", "weights") and find_processes().several:
         raise TlvError(
             "processes-unsupported",
-            f"several processes share the images of --source and --target, not what {config.mode} asks",
+            f"several processes share the images that a shift or a similarity is about, not what {config.mode} asks",
             "run it without torchrun",
         )
     outcome = _answer(config, progress or Silence())

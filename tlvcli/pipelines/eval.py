@@ -11,12 +11,14 @@ from pydantic import Field
 from tlvcli import __version__
 from tlvcli.core.config import Config
 from tlvcli.core.errors import TlvError
+from tlvcli.core.processes import Processes, find_processes, joined, one_before_others
 from tlvcli.core.provenance import Architecture, Preprocessing
 from tlvcli.core.report import Report, ReportPart
 from tlvcli.core.runtime import Stopwatch, choose_device
 from tlvcli.data.datasets import open_evaluation_data
 from tlvcli.data.image_dataset import ImageDataset
-from tlvcli.data.loading import choose_workers, evaluation_batches, num_batches
+from tlvcli.data.loading import choose_workers, evaluation_batches
+from tlvcli.data.order import num_evaluation_batches
 from tlvcli.data.reference import parse_data_reference
 from tlvcli.pipelines.checkpoints import load_module, open_reference
 from tlvcli.pipelines.evaluation import evaluate
@@ -25,6 +27,7 @@ from tlvcli.pipelines.precision import PrecisionName, autocast_to, choose_precis
 from tlvcli.pipelines.progress import Progress, Silence
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 SCHEMA = "tlv.eval/1"
@@ -68,26 +71,34 @@ class EvalResult(ReportPart):
 
 
 def run(config: EvalConfig, *, progress: Progress | None = None) -> Report[EvalResult]:
-    """Evaluate a checkpoint.
+    """Evaluate a checkpoint; under `torchrun` the processes share the images, and all return the same.
 
     Raises:
         TlvError: whatever is wrong with the checkpoint, the data or how they fit each other.
     """
     watch = Stopwatch()
-    progress = progress or Silence()
+    processes = find_processes()
     device = choose_device(config.device)
+    with joined(processes, device):
+        return _run(config, processes, device, watch, progress or Silence())
+
+
+def _run(
+    config: EvalConfig, processes: Processes, device: torch.device, watch: Stopwatch, progress: Progress
+) -> Report[EvalResult]:
     precision = choose_precision(config.precision, device)
     reference = parse_data_reference(config.data)
     download = may_download(download=config.download, offline=config.offline)
-    dataset = open_evaluation_data(reference, data_seed=config.data_seed, download=download)
-    opened = open_reference(
-        config.checkpoint,
-        role="checkpoint",
-        key=config.key,
-        arch=config.arch,
-        offline=config.offline,
-        seed=config.seed,
-    )
+    with one_before_others(processes):
+        dataset = open_evaluation_data(reference, data_seed=config.data_seed, download=download)
+        opened = open_reference(
+            config.checkpoint,
+            role="checkpoint",
+            key=config.key,
+            arch=config.arch,
+            offline=config.offline,
+            seed=config.seed,
+        )
     warnings = [*opened.warnings, *dataset.warnings]
     if reference.split is None and dataset.split != "test":
         warnings.append(f"{config.data} has no test split: evaluated on {dataset.split}")
@@ -98,13 +109,17 @@ def run(config: EvalConfig, *, progress: Progress | None = None) -> Report[EvalR
         warnings.append(f"the checkpoint does not say how its images were prepared: took {_words(preprocessing)}")
     module.to(device)
     refuse_image_size(module, architecture, preprocessing, training=False)
-    progress.start(num_batches(len(dataset), config.batch_size), f"eval {dataset.name} {dataset.split}")
+    rank, world_size = processes.rank, processes.world_size
+    steps = num_evaluation_batches(len(dataset), config.batch_size, rank=rank, world_size=world_size)
+    progress.start(steps, f"eval {dataset.name} {dataset.split}")
     batches = evaluation_batches(
         dataset,
         preprocessing,
         batch_size=config.batch_size,
         workers=choose_workers(dataset, config.workers, device),
         device=device,
+        rank=rank,
+        world_size=world_size,
     )
     with closing(batches):
         measured = evaluate(
@@ -114,6 +129,7 @@ def run(config: EvalConfig, *, progress: Progress | None = None) -> Report[EvalR
             autocast=autocast_to(precision, device),
             class_indices=class_indices.to(device),
             after_batch=progress.advance,
+            processes=processes,
         )
     if not math.isfinite(measured.loss):
         raise TlvError(

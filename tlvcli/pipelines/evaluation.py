@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tlvcli.core.processes import ALONE, Processes, sum_over
 from tlvcli.data.loading import Batch
 
 if TYPE_CHECKING:
@@ -40,11 +41,12 @@ def evaluate(
     autocast: torch.autocast,
     class_indices: Tensor | None = None,
     after_batch: Callable[[], None] = lambda: None,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """Evaluate in eval mode, and give the module back in the mode it was in.
 
     `class_indices` maps the label of the data to the output of the network. The loss is NaN or infinite where
-    the network's outputs are.
+    the network's outputs are. Of several processes each brings its own batches, perhaps none; all return the whole.
     """
     import torch
     from torch.nn.functional import cross_entropy
@@ -59,7 +61,7 @@ def evaluate(
     by_class = MulticlassStatScores(num_classes=num_classes, average=None, validate_args=False).to(device)
     # Summed in double precision, so that the mean does not depend on how the images are batched.
     loss = torch.zeros((), dtype=torch.float64, device=device)
-    images = 0
+    seen = 0
     was_training = module.training
     module.eval()
     started = time.perf_counter()
@@ -73,13 +75,15 @@ def evaluate(
                 loss += cross_entropy(logits, labels, reduction="none").double().sum()
                 for metric in (*top.values(), by_class):
                     metric.update(logits, labels)
-                images += len(labels)
+                seen += len(labels)
                 after_batch()
-            mean_loss = float(loss) / images
     finally:
         module.train(was_training)
+    images = int(sum_over(processes, torch.tensor(seen, device=device)))
+    mean_loss = float(sum_over(processes, loss)) / images
     seconds = time.perf_counter() - started
-    # torchmetrics divides in float32; a share of so many images is a ratio of integers.
+    # torchmetrics adds up the counts of all processes itself.
+    # It divides in float32; a share of so many images is a ratio of integers.
     shares = {k: round(float(accuracy.compute()) * images) / images for k, accuracy in top.items()}
     return Evaluation(
         top1=shares[1],

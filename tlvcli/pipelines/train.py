@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tlvcli import __version__
 from tlvcli.core.config import Config
 from tlvcli.core.errors import TlvError
+from tlvcli.core.processes import Processes, find_processes, joined, one_before_others, wait_for_all
 from tlvcli.core.provenance import Ancestor, MadeBy
 from tlvcli.core.report import InputInfo, Report
 from tlvcli.core.runtime import Stopwatch, choose_device
@@ -25,6 +26,7 @@ from tlvcli.pipelines.training.config import TrainConfig
 from tlvcli.pipelines.training.crossover_source import CrossoverSource, open_crossover
 from tlvcli.pipelines.training.events import refuse_without_tensorboard
 from tlvcli.pipelines.training.fit import fit
+from tlvcli.pipelines.training.input import images_taken
 from tlvcli.pipelines.training.job import TrainingJob
 from tlvcli.pipelines.training.modes import learns_statistics
 from tlvcli.pipelines.training.plan import describe_mask, plan_finetuning, reinitialise
@@ -37,6 +39,7 @@ from tlvcli.pipelines.training.tally import RunningEpoch
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 SCHEMA = "tlv.train/1"
 
@@ -45,44 +48,59 @@ def run(config: TrainConfig, *, progress: Progress | None = None, resume: bool =
     """Train, and leave the run in its folder; after every epoch the folder holds what is complete.
 
     A dry run reports what would train and how, and writes nothing. With `resume` the run in the folder goes on where
-    its last state was saved; `config` is then what `resumed_config` makes of it.
+    its last state was saved; `config` is then what `resumed_config` makes of it. Under `torchrun` the processes share
+    every batch, and all return the same; the first one writes.
 
     Raises:
         TlvError: whatever is wrong with the checkpoint, the data or the folder, `loss-not-finite`, or `interrupted` or
             `terminated` by a signal, once the state is saved.
     """
     watch = Stopwatch()
-    progress = progress or Silence()
+    processes = find_processes()
+    device = choose_device(config.device)
+    with joined(processes, device):
+        return _run(config, processes, device, watch, progress or Silence(), resume=resume)
+
+
+def _run(
+    config: TrainConfig,
+    processes: Processes,
+    device: torch.device,
+    watch: Stopwatch,
+    progress: Progress,
+    *,
+    resume: bool,
+) -> Report[TrainResult]:
     strategy = find_strategy(config.strategy)
     config, options = resolve(config, strategy)
     folder = RunFolder(Path(config.out))
     saved = read_state(folder) if resume else None
     if saved:
         refuse_damaged(folder, saved)
-    elif not config.dry_run:
+    elif not config.dry_run and processes.is_first:
         folder.refuse_existing(sources=(config.checkpoint, config.mask, config.crossover), force=config.force)
     if config.tensorboard:
         refuse_without_tensorboard()
-    device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
-    data = open_training_data(
-        parse_data_reference(config.data),
-        data_seed=config.data_seed,
-        download=may_download(download=config.download, offline=config.offline),
-    )
-    opened = open_reference(
-        config.checkpoint,
-        role="checkpoint",
-        key=config.key,
-        arch=config.arch,
-        offline=config.offline,
-        seed=config.seed,
-    )
+    with one_before_others(processes):
+        data = open_training_data(
+            parse_data_reference(config.data),
+            data_seed=config.data_seed,
+            download=may_download(download=config.download, offline=config.offline),
+        )
+        opened = open_reference(
+            config.checkpoint,
+            role="checkpoint",
+            key=config.key,
+            arch=config.arch,
+            offline=config.offline,
+            seed=config.seed,
+        )
     mask = describe_mask(Path(config.mask)) if config.mask else None
     inputs = [opened.info, *([mask] if mask else [])]
     if saved:
         refuse_changes(saved, hashes_by_role(inputs), fingerprints(data))
-    job, replaced, warnings = _prepare(config, strategy, options, opened, mask, data, device, precision)
+    job, replaced, warnings = _prepare(config, strategy, options, opened, mask, data, device, precision, processes)
     for message in (*replaced, *warnings):
         progress.message(message)
     if job.crossover:
@@ -90,7 +108,8 @@ def run(config: TrainConfig, *, progress: Progress | None = None, resume: bool =
         inputs.append(job.crossover.info)
     fitted = None
     if not config.dry_run:
-        beginning = _go_on(config, inputs, saved) if saved else _begin(config, inputs, data, folder)
+        wait_for_all(processes)  # an error of any leaves the folder as it was
+        beginning = _go_on(config, inputs, saved) if saved else _begin(config, inputs, data, folder, processes)
         fitted = fit(job, folder, progress, beginning)
     report = Report[TrainResult](
         schema_id=SCHEMA,
@@ -102,14 +121,17 @@ def run(config: TrainConfig, *, progress: Progress | None = None, resume: bool =
         outputs=list(fitted.outputs) if fitted else [],
         warnings=warnings,
     )
-    if fitted:
+    if fitted and processes.is_first:
         write_report(report, folder.report_path, force=True)
     return report
 
 
-def _begin(config: TrainConfig, inputs: list[InputInfo], data: TrainingData, folder: RunFolder) -> RunState:
+def _begin(
+    config: TrainConfig, inputs: list[InputInfo], data: TrainingData, folder: RunFolder, processes: Processes
+) -> RunState:
     """Make the folder, and return the state of a run that has taken no step."""
-    folder.begin()
+    if processes.is_first:
+        folder.begin()
     return RunState(
         epoch=1,
         step=0,
@@ -137,6 +159,7 @@ def _prepare(
     data: TrainingData,
     device: torch.device,
     precision: Precision,
+    processes: Processes,
 ) -> tuple[TrainingJob, tuple[str, ...], list[str]]:
     """Return the job, what was freshly initialised, and warnings."""
     class_names = data.train.class_names
@@ -166,7 +189,9 @@ def _prepare(
     crossover = open_crossover(config, module, architecture, preprocessing, device) if config.crossover else None
     warnings += crossover.warnings if crossover else ()
     drop_single = learns_statistics(module, plan)
-    warnings += _check_batches(config, len(data.train), drop_single=drop_single)
+    warnings += _check_batches(config, len(data.train), processes.world_size, drop_single=drop_single)
+    if config.sync_bn:
+        module = _synchronise(module, device)
     job = TrainingJob(
         config=config,
         module=module,
@@ -179,6 +204,7 @@ def _prepare(
         precision=precision,
         drop_single=drop_single,
         crossover=crossover,
+        processes=processes,
     )
     return job, (*replaced, *_say_reinitialised(plan, fresh)), warnings
 
@@ -200,17 +226,45 @@ def _made_by(
     )
 
 
-def _check_batches(config: TrainConfig, num_images: int, *, drop_single: bool) -> list[str]:
-    if not drop_single:
-        return []
-    if config.batch_size == 1 or num_images == 1:
+def _synchronise(module: nn.Module, device: torch.device) -> nn.Module:
+    from torch.nn import SyncBatchNorm
+
+    if device.type != "cuda":
+        raise TlvError("sync-bn-unsupported", f"sync_bn needs CUDA, and the device is {device}", "leave it out")
+    synchronised: nn.Module = SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+    return synchronised
+
+
+def _check_batches(config: TrainConfig, num_images: int, world_size: int, *, drop_single: bool) -> list[str]:
+    """Say what every epoch leaves out; raise where batches cannot be shared, or not be learned from."""
+    own, rest = divmod(config.batch_size, world_size)
+    if rest:
+        raise TlvError(
+            "batch-not-shared",
+            f"batch_size {config.batch_size} does not fall evenly to {world_size} processes",
+            f"--batch-size counts the images of all processes: take a multiple of {world_size}",
+        )
+    if drop_single and (own == 1 or num_images == 1):
         raise TlvError(
             "batch-too-small",
-            f"batches of one image: {num_images} to train on, batch_size {config.batch_size}",
+            f"batches of one image: {num_images} to train on, batch_size {config.batch_size}"
+            + (f" over {world_size} processes" if world_size > 1 else ""),
             "batch normalisation compares images; take --batch-size 2 or more, and more images",
         )
-    if num_images % config.batch_size != 1:
+    taken = images_taken(num_images, config.batch_size, drop_single=drop_single, world_size=world_size)
+    if taken == 0:
+        raise TlvError(
+            "too-few-images",
+            f"{num_images} images to train on are too few for {world_size} processes",
+            "start fewer processes, or give more images",
+        )
+    if taken == num_images:
         return []
+    if world_size > 1:
+        return [
+            f"every epoch leaves out {num_images - taken} images, others each time: too few in the last batch "
+            f"for {world_size} processes"
+        ]
     return [
         "every epoch leaves out one image, another each time: alone in the last batch, "
         "batch normalisation could not train on it"

@@ -33,6 +33,10 @@ class Hsic:
         """Return the sums over both sets of batches."""
         return Hsic(self.pairs + other.pairs, self.own + other.own, self.others + other.others)
 
+    def cpu(self) -> Hsic:
+        """Return the sums on the CPU."""
+        return Hsic(self.pairs.cpu(), self.own.cpu(), self.others.cpu())
+
 
 def gram_matrix(features: Tensor) -> Tensor:
     """Return the inner products [n, n] in float64 of n images' features [n, ...], each less those of the first image.

@@ -204,6 +204,7 @@ def _look_at(
         skip_unreadable=skipped.append if config.skip_corrupt else None,
         rank=processes.rank,
         world_size=processes.world_size,
+        whole=True,
     )
     with closing(batches):
         summaries = summarise_activations(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlvcli.core.errors import TlvError
+from tlvcli.core.processes import Processes, find_processes, gather, joined
 from tlvcli.core.report import OutputInfo
 from tlvcli.core.runtime import choose_device
 from tlvcli.data.image_dataset import ImageDataset
@@ -44,30 +47,45 @@ _PICTURE = "similarity.png"
 def run_similarity(config: AnalyzeStatsConfig, progress: Progress) -> Outcome[SimilaritySection]:
     """Compare every chosen layer of two networks on the same images, and write what was asked for.
 
+    Under `torchrun` the processes share the batches, and all return the same; the first one writes.
+
     Raises:
         TlvError: `too-few-images`, `layers-unknown`, `activations-not-finite`, or what is wrong with the inputs.
     """
-    assert config.data is not None
-    _refuse_outputs(config)
+    processes = find_processes()
     device = choose_device(config.device)
+    with joined(processes, device):
+        return _run(config, processes, device, progress)
+
+
+def _run(
+    config: AnalyzeStatsConfig, processes: Processes, device: torch.device, progress: Progress
+) -> Outcome[SimilaritySection]:
+    assert config.data is not None
+    if processes.is_first:
+        _refuse_outputs(config)
     download = may_download(download=config.download, offline=config.offline)
     dataset, warnings = open_images(config.data, data_seed=config.data_seed, download=download)
     _refuse_few(config, len(dataset))
     networks = open_networks(config, dataset, device)
     chosen = choose_similarity_layers(networks, config.layers, config.at)
     batch_size = whole_batches(len(dataset), config.batch_size)
-    progress.start(num_batches(len(dataset), batch_size), f"similarity {dataset.name} {dataset.split}")
+    rounds = num_batches(len(dataset), batch_size * processes.world_size)
+    progress.start(rounds, f"similarity {dataset.name} {dataset.split}")
     skipped: list[str] = []
-    sums, num_images = None, 0
-    for images in _image_pairs(config, networks, dataset, batch_size, device, skipped):
+    parts: list[Hsic] = []
+    num_images = 0
+    for images in _image_pairs(config, networks, dataset, batch_size, device, skipped, processes):
         progress.advance()
         if len(images[0]) < FEWEST_IMAGES:  # where others of the batch could not be read
             continue
         hsic = batch_hsic(networks, chosen, images)
-        sums = hsic if sums is None else sums + hsic
+        parts = [reduce(add, parts, hsic)]
         num_images += len(images[0])
+    num_images = sum(gather(processes, num_images))
+    skipped = [place for places in gather(processes, skipped) for place in places]
     _refuse_few(config, num_images)
-    assert sums is not None
+    sums = reduce(add, (part for own in gather(processes, [part.cpu() for part in parts]) for part in own))
     section = _describe(networks, chosen, dataset, (num_images, batch_size, skipped), sums)
     inputs = (
         *(network.opened.info for network in networks),
@@ -78,8 +96,8 @@ def run_similarity(config: AnalyzeStatsConfig, progress: Progress) -> Outcome[Si
         *(warning for network in networks for warning in network.warnings),
         *_warnings(config, networks, section),
     )
-    outputs = _write_outputs(config, section)
-    if config.html:
+    outputs = _write_outputs(config, section) if processes.is_first else ()
+    if config.html and processes.is_first:
         from tlvcli.pipelines.analysis.page_similarity import write_similarity_page
 
         outputs = (*outputs, write_similarity_page(config, section, inputs, warnings, device))
@@ -128,6 +146,7 @@ def _image_pairs(
     batch_size: int,
     device: torch.device,
     skipped: list[str],
+    processes: Processes,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield each batch of images as either network wants it; read once where both want the same."""
     first, second = (network.preprocessing for network in networks)
@@ -142,6 +161,9 @@ def _image_pairs(
                 device=device,
                 # An image that one cannot read, the other cannot either: it is named once.
                 skip_unreadable=(skipped.append, lambda _: None)[place] if config.skip_corrupt else None,
+                rank=processes.rank,
+                world_size=processes.world_size,
+                whole=True,
             )
             stack.enter_context(closing(batches))
             return (batch.images for batch in batches)

@@ -42,7 +42,7 @@ class TrainConfig(Config):
     strategy: str = Field("full", description="which parameters train at which rate: a fine-tuning strategy's name")
     head: Literal["linear"] | None = Field(None, description="replace the whole classifier by one linear layer")
     epochs: int = Field(10, ge=1, description="passes over the training images")
-    batch_size: int = Field(32, ge=1, description="images per step")
+    batch_size: int = Field(32, ge=1, description="images per batch, over all processes")
     lr: Parts = Field(
         None,
         description="peak learning rate; default: the strategy's for AdamW and Adam, ten times that for SGD; "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from tlvcli.core.errors import TlvError
@@ -12,6 +13,7 @@ from tlvcli.methods.finetuning.masks import find_rows, held_rows
 from tlvcli.pipelines.training.losses import loss_not_finite
 from tlvcli.pipelines.training.modes import set_modes
 from tlvcli.pipelines.training.moving_average import update_average
+from tlvcli.pipelines.training.sharing import keep_to_ourselves, share_network
 from tlvcli.pipelines.training.steps import Learner, PhaseRun, add_gradient, take_step
 from tlvcli.pipelines.training.tally import RunningEpoch, Tally
 
@@ -73,11 +75,17 @@ def train_epoch(
         TlvError: `loss-not-finite`, naming epoch, step, batch and `last_good`.
     """
     set_modes(learner.module, running.phase)
+    processes = learner.job.processes
+    if processes.several:
+        learner = replace(
+            learner, network=share_network(learner.network, running.phase, learner.parameters, learner.idle)
+        )
     masked, scale = find_rows(learner.module, learner.job.plan.masks), learner.job.plan.mask_scale
     tally = Tally(
         before,
         look_every=_LOOK_EVERY.get(learner.job.device.type, 1),
         fail=lambda loss, batch: _not_finite(loss, epoch, batch, shape, last_good),
+        processes=processes,
     )
     waited_for = tally.waited_for(batches)
     for step in range(first_step, shape.num_steps):
@@ -85,14 +93,17 @@ def train_epoch(
         rate = running.schedule.learning_rate(of_run - running.first_step)
         for group in running.optimizer.param_groups:
             group["lr"] = rate * group["rate"]
-        first = step * shape.accumulate + 1
+        first, last = (shape.batches_before(taken) for taken in (step, step + 1))
         with held_rows(masked, scale):
-            group_of_batches = islice(waited_for, shape.batches_of_step(step))
-            for number, batch in enumerate(group_of_batches, start=first):
-                images = len(batch.labels)
-                weight = images / shape.images_of_step(step)
-                loss, objective = add_gradient(learner, running.phase, batch, epoch=epoch, number=number, weight=weight)
-                tally.add(loss, objective, images=images, batch=number, learning_rate=rate)
+            for number, batch in enumerate(islice(waited_for, last - first), start=first + 1):
+                # Gradients of several processes are averaged, as if the shares of all were equally large.
+                weight = len(batch.labels) * processes.world_size / shape.images_of_step(step)
+                with nullcontext() if number == last else keep_to_ourselves(learner.network):
+                    loss, objective = add_gradient(
+                        learner, running.phase, batch, epoch=epoch, number=number, weight=weight
+                    )
+                share = len(batch.labels) / batch.global_size
+                tally.add(loss, objective, images=batch.global_size, batch=number, learning_rate=rate, share=share)
                 after_batch()
             take_step(learner, running.optimizer)
         # Outside, where masked rows are what they were before the step.

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from tlvcli.core.errors import TlvError
 from tlvcli.core.graph import TensorSpec
-from tlvcli.core.processes import find_processes
 from tlvcli.core.runtime import make_generator
 from tlvcli.core.tensors import bytes_of_tensor, dtype_name
 from tlvcli.data.fingerprint import fingerprint
@@ -60,7 +59,7 @@ def uses_feature_cache(job: TrainingJob) -> bool:
         and job.plan.strategy == "linear-probe"
         and not job.augmentation.varies
         and job.config.crossover is None
-        and not find_processes().several
+        and not job.processes.several
     )
 
 

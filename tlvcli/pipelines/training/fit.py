@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 
+from tlvcli.core.processes import copy_from_first, highest
+from tlvcli.core.report import OutputInfo
 from tlvcli.core.runtime import peak_memory_bytes
 from tlvcli.pipelines.evaluation import Evaluation, evaluate
 from tlvcli.pipelines.progress import Progress
@@ -44,7 +46,8 @@ def fit(job: TrainingJob, folder: RunFolder, progress: Progress, beginning: RunS
         TlvError: `loss-not-finite`, `image-unreadable`, `worker-died`, why a file cannot be written, or `interrupted`
             or `terminated` by a signal, once the state is saved.
     """
-    config, shape = job.config, shape_of(job)
+    config, shape, is_first = job.config, shape_of(job), job.processes.is_first
+    writes_events = config.tensorboard and is_first
     features = open_feature_cache(job, progress) if uses_feature_cache(job) else None
     learner = make_learner(job, features.split if features else None)
     keeper = Keeper(folder, learner, make_phases(job, shape.num_steps), beginning)
@@ -56,7 +59,7 @@ def fit(job: TrainingJob, folder: RunFolder, progress: Progress, beginning: RunS
     with (
         stop_wishes() as stop,  # before processes that read images are forked
         open_input(job, features, first_epoch=beginning.epoch, first_batch=shape.batches_before(step)) as data,
-        open_events(folder.events_path, enabled=config.tensorboard, first_epoch=beginning.epoch) as write_event,
+        open_events(folder.events_path, enabled=writes_events, first_epoch=beginning.epoch) as write_event,
     ):
         run = _Run(job, learner, shape, keeper, progress, stop)
         for epoch in range(beginning.epoch, config.epochs + 1):
@@ -70,8 +73,13 @@ def fit(job: TrainingJob, folder: RunFolder, progress: Progress, beginning: RunS
             progress.message(_describe(epochs[-1], config.epochs))
             step, running = 0, RunningEpoch()
     best = best_of(epochs, config.best_by)
-    curves = draw_curves(epochs, folder.curves_path, best_epoch=best.epoch)
-    return Fitted(tuple(epochs), best, (*folder.describe_files(), curves), peak_memory_bytes(job.device))
+    outputs = _describe_outputs(folder, epochs, best) if is_first else ()
+    return Fitted(tuple(epochs), best, outputs, peak_memory_bytes(job.device))
+
+
+def _describe_outputs(folder: RunFolder, epochs: list[EpochResult], best: EpochResult) -> tuple[OutputInfo, ...]:
+    """Return the report's entries for the files that there are, and draw the curves."""
+    return (*folder.describe_files(), draw_curves(epochs, folder.curves_path, best_epoch=best.epoch))
 
 
 def _run_epoch(
@@ -97,17 +105,22 @@ def _run_epoch(
         after_step=partial(_after_step, run, earlier, epoch),
     )
 
+    numbers = count(1)
+
     def after_val_batch() -> None:
         progress.advance()
-        if run.stop.number is not None:
-            _stop(run, earlier, epoch, shape.num_steps, trained)
+        # Where others may have no batch left, nobody can ask them.
+        if next(numbers) <= data.val_batches_of_all and (wish := _wish(run)):
+            _stop(run, wish, earlier, epoch, shape.num_steps, trained)
 
+    copy_from_first(job.processes, learner.evaluated.buffers())
     measured = evaluate(
         learner.evaluated,
         islice(data.val, data.val_batches),
         num_classes=job.architecture.num_classes,
         autocast=learner.autocast,
         after_batch=after_val_batch,
+        processes=job.processes,
     )
     if not math.isfinite(measured.loss):
         raise loss_not_finite(measured.loss, f"on val after epoch {epoch}", last_good)
@@ -118,20 +131,25 @@ def _after_step(run: _Run, earlier: list[EpochResult], epoch: int, step: int, ta
     """Keep the state after so many steps, or because someone wants to stop."""
     every = run.job.config.checkpoint_every
     is_due = every is not None and ((epoch - 1) * run.shape.num_steps + step) % every == 0
-    if run.stop.number is None and not is_due:
+    wish = _wish(run)
+    if not (wish or is_due):
         return
     tally.settle()
-    if run.stop.number is not None:
-        _stop(run, earlier, epoch, step, tally.sums())
+    if wish:
+        _stop(run, wish, earlier, epoch, step, tally.sums())
     keep_state(run.keeper, earlier, epoch=epoch, step=step, running=tally.sums())
 
 
-def _stop(run: _Run, earlier: list[EpochResult], epoch: int, step: int, sums: RunningEpoch) -> None:
+def _wish(run: _Run) -> int:
+    """Return the signal that came to any of the processes, or 0; all ask at once."""
+    return highest(run.job.processes, run.stop.number or 0)
+
+
+def _stop(run: _Run, number: int, earlier: list[EpochResult], epoch: int, step: int, sums: RunningEpoch) -> None:
     """Keep the state and raise what ends the run."""
-    assert run.stop.number is not None
     keep_state(run.keeper, earlier, epoch=epoch, step=step, running=sums)
     where = f"in epoch {epoch} after step {step} of {run.shape.num_steps}"
-    raise stopped(run.stop.number, where, run.keeper.how_to_go_on)
+    raise stopped(number, where, run.keeper.how_to_go_on)
 
 
 def _epoch_result(epoch: int, trained: RunningEpoch, measured: Evaluation) -> EpochResult:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from tlvcli.core.processes import ALONE, Processes
 from tlvcli.core.provenance import Architecture, MadeBy, Preprocessing
 from tlvcli.core.report import OutputInfo, ReportPart
 from tlvcli.data.augmentation import Augmentation
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class TrainingJob:
     """A training run, resolved and checked; `fit` writes into `module`, which is on the device.
 
-    `drop_single` leaves out a last batch of one image.
+    `drop_single` leaves out a last batch of one image. `processes` share every batch.
     """
 
     config: TrainConfig
@@ -39,6 +40,7 @@ class TrainingJob:
     precision: Precision
     drop_single: bool
     crossover: CrossoverSource | None = None
+    processes: Processes = ALONE
 
     @property
     def augmentation(self) -> Augmentation:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from tlvcli.core.errors import TlvError
 from tlvcli.core.report import OutputInfo
@@ -21,12 +20,13 @@ from tlvcli.pipelines.training.state_files import write_state
 from tlvcli.pipelines.training.steps import Learner, PhaseRun, phase_of
 from tlvcli.pipelines.training.tally import RunningEpoch
 
-Written = TypeVar("Written")
-
 
 @dataclass(frozen=True)
 class Keeper:
-    """Where a run is kept, and what of it; `beginning` says what does not change while it goes."""
+    """Where a run is kept, and what of it; `beginning` says what does not change while it goes.
+
+    Of several processes, which all learn the same, the first one writes.
+    """
 
     folder: RunFolder
     learner: Learner
@@ -55,7 +55,7 @@ def keep_state(
         "scaler": keeper.learner.scaler.state_dict(),
     }
     state = keeper.beginning.model_copy(update=changes)
-    _written(keeper, lambda: write_state(keeper.folder, state, keeper.learner, phase_of(keeper.phases, epoch)))
+    _write(keeper, lambda: write_state(keeper.folder, state, keeper.learner, phase_of(keeper.phases, epoch)))
 
 
 def keep_epoch(keeper: Keeper, epochs: Sequence[EpochResult]) -> None:
@@ -65,11 +65,11 @@ def keep_epoch(keeper: Keeper, epochs: Sequence[EpochResult]) -> None:
         TlvError: why a file cannot be written; the old one is still there.
     """
     folder = keeper.folder
-    _written(keeper, lambda: _save(keeper.learner, folder.last_path))
+    _write(keeper, lambda: _save(keeper.learner, folder.last_path))
     if best_of(epochs, keeper.learner.job.config.best_by) is epochs[-1]:
-        _written(keeper, lambda: _save(keeper.learner, folder.best_path))
+        _write(keeper, lambda: _save(keeper.learner, folder.best_path))
     lines = [epoch.model_dump_json() for epoch in epochs]
-    _written(keeper, lambda: folder.write_metrics(lines))
+    _write(keeper, lambda: folder.write_metrics(lines))
 
 
 def _save(learner: Learner, path: Path) -> OutputInfo:
@@ -85,10 +85,12 @@ def _save(learner: Learner, path: Path) -> OutputInfo:
     )
 
 
-def _written(keeper: Keeper, write: Callable[[], Written]) -> Written:
+def _write(keeper: Keeper, write: Callable[[], object]) -> None:
     """Write something; where the disk is full, say how the run goes on once it is not."""
+    if not keeper.learner.job.processes.is_first:
+        return
     try:
-        return write()
+        write()
     except TlvError as error:
         if error.error_id != "no-space" or not keeper.folder.state_path.is_file():
             raise

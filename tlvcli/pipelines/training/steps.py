@@ -19,6 +19,7 @@ from tlvcli.pipelines.training.losses import training_loss
 from tlvcli.pipelines.training.moving_average import MovingAverage, start_average
 from tlvcli.pipelines.training.optimizers import make_optimizer
 from tlvcli.pipelines.training.schedules import Schedule, make_schedule
+from tlvcli.pipelines.training.sharing import find_idle_parameters
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +40,7 @@ class Learner:
         start: the values that L2-SP draws to.
         class_weights: how much each class counts in the loss.
         crossing: exchanges features in the forward pass of a batch, by its epoch and number.
+        idle: parameters that the loss does not depend on; known where several processes learn.
     """
 
     job: TrainingJob
@@ -52,6 +54,7 @@ class Learner:
     start: Mapping[str, Tensor]
     class_weights: Tensor | None
     crossing: Callable[[int, int], AbstractContextManager[None]] | None
+    idle: frozenset[str]
 
     @property
     def kept(self) -> nn.Module:
@@ -96,6 +99,7 @@ def make_learner(job: TrainingJob, split: FeatureSplit | None = None) -> Learner
         start=starting_points(job.plan, parameters),
         class_weights=None if weights is None else weights.to(job.device),
         crossing=crossing_by_batch(job.crossover, module, config.seed) if job.crossover else None,
+        idle=find_idle_parameters(job) if job.processes.several else frozenset(),
     )
 
 
@@ -196,9 +200,12 @@ def _mixed(job: TrainingJob, batch: Batch, epoch: int, number: int) -> tuple[Ten
 def _seeded(job: TrainingJob, epoch: int, number: int) -> Iterator[None]:
     import torch
 
-    names = ("training", epoch, number)
-    cards = [job.device] if job.device.type == "cuda" else []
-    with seeded_globally(job.config.seed, *names), torch.random.fork_rng(devices=cards):
-        if cards:
-            torch.cuda.manual_seed(derive_seed(job.config.seed, *names))
+    # Every process draws for its own images; the first one as if it were alone.
+    rank = job.processes.rank
+    names: tuple[str | int, ...] = ("training", epoch, number, *([rank] if rank else []))
+    on_card = job.device.type == "cuda"
+    with seeded_globally(job.config.seed, *names), torch.random.fork_rng(devices=[job.device] if on_card else []):
+        if on_card:
+            with torch.cuda.device(job.device):
+                torch.cuda.manual_seed(derive_seed(job.config.seed, *names))
         yield

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from tlvcli.core.errors import TlvError
+from tlvcli.core.processes import ALONE, Processes, sum_over
 from tlvcli.core.report import ReportPart
 from tlvcli.data.loading import Batch
 
@@ -31,17 +32,26 @@ class Tally:
     """Counts batches; a loss stays on the device until `look_every` of them are looked at together.
 
     Looking at each would have a GPU wait for the CPU at every step. `fail` makes the error of a loss that is not
-    finite, from the loss and the number of its batch in the epoch.
+    finite, from the loss and the number of its batch in the epoch. Of several processes all count every batch, each
+    with its share, and come to the same sums.
     """
 
-    def __init__(self, before: RunningEpoch, *, look_every: int, fail: Callable[[float, int], TlvError]) -> None:
+    def __init__(
+        self,
+        before: RunningEpoch,
+        *,
+        look_every: int,
+        fail: Callable[[float, int], TlvError],
+        processes: Processes = ALONE,
+    ) -> None:
         self._before = before
         self._look_every = look_every
         self._fail = fail
+        self._processes = processes
         self._started = time.perf_counter()
         self._waited = 0.0
         self._loss_sum, self._images, self._rate = before.loss_sum, before.images, before.learning_rate
-        self._unseen: list[tuple[Tensor, Tensor, int, int]] = []
+        self._unseen: list[tuple[Tensor, float, int, int]] = []
 
     def waited_for(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Yield the batches, and count the time until each is there."""
@@ -53,13 +63,19 @@ class Tally:
                 return
             yield batch
 
-    def add(self, loss: Tensor, objective: Tensor, *, images: int, batch: int, learning_rate: float) -> None:
+    def add(
+        self, loss: Tensor, objective: Tensor, *, images: int, batch: int, learning_rate: float, share: float = 1.0
+    ) -> None:
         """Count one batch: its mean loss, what was minimised (with regularisers), and its number in the epoch.
+
+        `images` are those of all processes, of which the losses are the mean over this one's `share`.
 
         Raises:
             TlvError: what `fail` makes of this or an earlier loss.
         """
-        self._unseen.append((loss.detach(), objective.detach(), images, batch))
+        import torch
+
+        self._unseen.append((torch.stack((loss.detach(), objective.detach())), share, images, batch))
         self._rate = learning_rate
         if len(self._unseen) >= self._look_every:
             self.settle()
@@ -74,10 +90,11 @@ class Tally:
 
         if not self._unseen:
             return
-        losses, objectives, counts, batches = zip(*self._unseen, strict=True)
+        losses, shares, counts, batches = zip(*self._unseen, strict=True)
         self._unseen.clear()
-        values = zip(torch.stack(losses).tolist(), torch.stack(objectives).tolist(), counts, batches, strict=True)
-        for loss, objective, images, batch in values:
+        of_all = torch.stack(losses)  # [batches, loss and objective]
+        of_all = sum_over(self._processes, of_all * of_all.new_tensor(shares)[:, None])
+        for (loss, objective), images, batch in zip(of_all.tolist(), counts, batches, strict=True):
             if not (math.isfinite(loss) and math.isfinite(objective)):
                 raise self._fail(objective, batch)
             self._loss_sum += loss * images
