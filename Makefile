@@ -21,8 +21,9 @@ $(READY): pyproject.toml
 demo: $(READY)  ## train a source, transfer it, train and evaluate the target, beside a He start (no network)
 	$(BIN)/python examples/demo.py
 
+# A process for each core, with one thread each: threads of several torch processes would wait for one another.
 test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: lint type test  ## everything CI checks
 
