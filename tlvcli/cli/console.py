@@ -18,13 +18,16 @@ FACT_INDENT = 13
 
 
 def results() -> Console:
-    """Return the console on stdout; made anew each time, so that a redirected stdout is honoured."""
-    return Console(highlight=False, soft_wrap=False)
+    """Return the console on stdout; made anew each time, so that a redirected stdout is honoured.
+
+    Without emoji: to rich, `digits@train:100:` holds the name of one.
+    """
+    return Console(highlight=False, emoji=False, soft_wrap=False)
 
 
 def messages() -> Console:
     """Return the console on stderr."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def safe(text: str) -> str:

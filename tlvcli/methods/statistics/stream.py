@@ -89,7 +89,7 @@ class LayerStream:
             raise TlvError(
                 "activations-not-finite",
                 f"{self._layer_name}: an activation is NaN or infinite",
-                "look for broken weights with tlv inspect --stats; with --precision, try float32",
+                "tlv inspect --stats shows broken weights",
             )
         samples = {number: values.cpu() for number, values in self._samples.items()} or None
         return _on_cpu(replace(self._total, samples=samples))
