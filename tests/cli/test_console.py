@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
-from tlvcli.cli.console import count, safe, shape, size, write_columns
+from tlvcli.cli.console import count, results, safe, shape, size, warn, write_columns
 
 ROWS = [("name", "n", "why"), ("features.0.conv.long.weight", "7", "because it is so and no other way")]
 
@@ -35,3 +36,11 @@ def test_numbers_and_foreign_text() -> None:
     assert (count(11_689_512), size(999), size(46_800_000)) == ("11,689,512", "999 B", "46.8 MB")
     assert (shape((64, 3, 7, 7)), shape(())) == ("64x3x7x7", "scalar")
     assert safe("[red]\x1b[2J") == "\\[red]\ufffd[2J"
+
+
+def test_a_sample_of_100_images_is_no_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    results().print("digits@train:100: trained")
+    warn("digits@train:100: small")
+    shown = capsys.readouterr()
+    assert shown.out == "digits@train:100: trained\n"
+    assert shown.err == "warning: digits@train:100: small\n"

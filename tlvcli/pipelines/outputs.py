@@ -29,6 +29,14 @@ def refuse_inputs(outputs: Sequence[Path], inputs: Iterable[Path]) -> None:
                 )
 
 
+def refuse_same(outputs: Sequence[Path]) -> None:
+    """Raise `output-twice` where two outputs are one file; called before the work starts."""
+    resolved = [output.resolve() for output in outputs]
+    for number, output in enumerate(outputs):
+        if resolved[number] in resolved[:number]:
+            raise TlvError("output-twice", f"{output} is named for two outputs", "name two files")
+
+
 def refuse_suffix(out: Path) -> None:
     """Raise `output-not-safetensors` unless the name says what will be in the file."""
     if out.suffix != ".safetensors":

@@ -9,12 +9,13 @@ from tlvcli.io.atomic import refuse_existing
 from tlvcli.pipelines.analysis.config import AnalyzeStatsConfig
 from tlvcli.pipelines.analysis.result import ShiftSection
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint
-from tlvcli.pipelines.outputs import refuse_inputs, refuse_suffix
+from tlvcli.pipelines.outputs import refuse_inputs, refuse_same, refuse_suffix
 
 
 def refuse_outputs(config: AnalyzeStatsConfig) -> None:
     """Raise before the work what would keep an output from being written after it."""
     outputs = [Path(name) for name in (config.mask, config.csv, config.html) if name]
+    refuse_same(outputs)
     refuse_inputs(outputs, [Path(config.checkpoint)])
     if config.mask:
         refuse_suffix(Path(config.mask))

@@ -34,7 +34,7 @@ from tlvcli.pipelines.analysis.outcome import Outcome
 from tlvcli.pipelines.analysis.similarity_layers import ChosenLayers, choose_similarity_layers
 from tlvcli.pipelines.analysis.similarity_result import ComparedNetwork, SimilaritySection, partners
 from tlvcli.pipelines.image_input import may_download
-from tlvcli.pipelines.outputs import refuse_inputs
+from tlvcli.pipelines.outputs import refuse_inputs, refuse_same
 from tlvcli.pipelines.progress import Progress
 
 if TYPE_CHECKING:
@@ -220,6 +220,7 @@ def _write_outputs(config: AnalyzeStatsConfig, section: SimilaritySection) -> tu
 def _refuse_outputs(config: AnalyzeStatsConfig) -> None:
     """Raise before the work what would keep an output from being written after it."""
     outputs = [Path(name) for name in (config.csv, config.html) if name]
+    refuse_same(outputs)
     refuse_inputs(outputs, [Path(config.checkpoint), *map(Path, config.against)])
     for path in outputs:
         refuse_existing(path, force=config.force)
