@@ -160,6 +160,7 @@ def test_of_many_epochs_the_first_the_best_and_the_last_are_shown(
         val_top1=0.5,
         val_loss=1.0,
         seconds_waiting=390.0,
+        seconds_features=300.0,
         peak_memory_bytes=2 * 10**9,
     )
     report = Report.model_construct(
@@ -174,8 +175,14 @@ def test_of_many_epochs_the_first_the_best_and_the_last_are_shown(
     assert [int(line.split()[0]) for line in table.splitlines()[1:]] == shown
     assert ("12 of 30 epochs; --verbose shows all" in said) is not verbose
     assert "best: epoch 7 of 30, stopped early, val top-1 50.00%, val loss 1.0000\n" in said
-    assert "time: 1 h 5 min, 10% of it waiting for images; 2.0 GB at most" in said
+    assert "time: 1 h 10 min, 5 min 0 s of it for the features, 9% of it waiting for images; 2.0 GB at most" in said
     assert said.endswith("next: tlv eval run/best.safetensors --data 'my photos'\n")
+
+
+def test_a_warning_is_told_once(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*arguments, "--data", "digits@train:3", "--dry-run"]) == 0
+    said = capsys.readouterr().err
+    assert said.splitlines() == ["warning: digits@train:3: 7 of 10 classes have no image to train on"]
 
 
 def test_json_has_the_plan(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,10 +15,13 @@ from tlvcli.data.torchvision_sets import ImageTraits
 from tlvcli.data.transforms import default_preprocessing, evaluation_transform, training_transform
 
 TRAITS = ImageTraits(32, 32)
+AS_IN = "with a number each, as in rand-m9-mstd0.5-inc1"
 TIMM_STRINGS = (
     "rand-m9-mstd0.5-inc1",
     "rand-m10-inc1",
+    "rand-m20-mmax30-n3-p0.8-tweights",
     "augmix-m5-w4-d2",
+    "augmix-a0.5-b1-mstd1",
     "original-mstd0.5",
     "originalr",
     "v0",
@@ -82,15 +85,40 @@ def test_the_strongest_posterize_keeps_no_bit() -> None:
     ("policy", "hint"),
     [
         ("randaug", "did you mean randaugment?; timm's strings are taken too, as rand-m9-mstd0.5-inc1"),
-        ("rand-x9", "its parts are a name, then letters with a number each, as in rand-m9-mstd0.5-inc1"),
-        ("rand-m9x", "its parts are a name, then letters with a number each, as in rand-m9-mstd0.5-inc1"),
-        ("original-m9", "its parts are a name, then letters with a number each, as in rand-m9-mstd0.5-inc1"),
+        ("rand-x9", f"rand takes m, mmax, n, p, mstd, inc, tweights, t3a, t3aw; {AS_IN}"),
+        ("augmix-n2", f"augmix takes m, w, d, a, b, mstd; {AS_IN}"),
+        ("original-m9", f"original takes mstd; {AS_IN}"),
     ],
 )
 def test_unknown_policies(policy: str, hint: str) -> None:
     with pytest.raises(TlvError) as caught:
         policy_steps(policy, default_preprocessing(TRAITS))
     assert (caught.value.error_id, caught.value.hint) == ("augmentation-unknown", hint)
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [
+        ("rand-m9-zz", "zz says nothing to rand"),
+        ("rand-m9x", "m9x says nothing to rand"),
+        ("rand-m9.5", "m9.5 says nothing to rand"),
+        ("rand-m3-m4", "m4 says nothing to rand"),
+        ("rand-tall", "tall says nothing to rand"),
+        ("rand-mstdinf", "mstdinf says nothing to rand"),
+        ("rand-", "an empty part says nothing to rand"),
+        ("rand-m99", "m is 0 to 10, not 99; mmax sets another end"),
+        ("rand-m31-mmax30", "m is 0 to 30, not 31; mmax sets another end"),
+        ("augmix-m11", "m is 0 to 10, not 11"),
+        ("rand-p1.5", "p is 0 to 1, not 1.5"),
+        ("augmix-a0", "a is at least 0.001, not 0"),
+        ("rand-n0", "n is at least 1, not 0"),
+        ("v0-tweights", "tweights says nothing to v0"),
+    ],
+)
+def test_what_timm_would_pass_over_is_named(policy: str, reason: str) -> None:
+    with pytest.raises(TlvError) as caught:
+        policy_steps(policy, default_preprocessing(TRAITS))
+    assert caught.value.message == f"timm cannot read the augmentation {policy}: {reason}"
 
 
 def test_timm_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,12 @@ def test_a_sample_of_digits_is_stratified_and_repeats() -> None:
     assert open_training_data(reference, data_seed=1).train.indices != first.indices
 
 
+def test_a_sample_that_leaves_classes_out_says_so() -> None:
+    data = open_training_data(parse_data_reference("digits@train:3"), data_seed=0)
+    assert data.train.warnings == ("digits@train:3: 7 of 10 classes have no image to train on",)
+    assert open_training_data(parse_data_reference("digits@train:10"), data_seed=0).train.warnings == ()
+
+
 @pytest.fixture
 def dtd_root(tmp_path: Path) -> Path:
     """The folders of the Describable Textures Dataset as torchvision expects them, with two classes."""

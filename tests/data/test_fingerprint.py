@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -51,6 +52,21 @@ def test_whatever_changes_shows(tmp_path: Path, write_classes: WriteClasses) -> 
     seen |= {fingerprint(dataset.subset([0, 1])), fingerprint(dataset.subset([1, 0]))}
     seen.add(fingerprint(replace(dataset, labels=dataset.labels[::-1])))
     assert len(seen) == 8
+
+
+@pytest.mark.parametrize(("size", "place"), [(100, 50), (5000, 4500), (20_000, 10), (20_000, 19_990)])
+def test_another_image_of_the_same_size_shows(
+    tmp_path: Path, write_classes: WriteClasses, size: int, place: int
+) -> None:
+    write_classes(tmp_path, {"ant": 1, "bee": 1})
+    file = tmp_path / "ant" / "000.png"
+    file.write_bytes(bytes(size))
+    before, times = _of(tmp_path), file.stat()
+    file.write_bytes(bytes(place) + b"x" + bytes(size - place - 1))
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert _of(tmp_path) != before
+    file.write_bytes(bytes(size))
+    assert _of(tmp_path) == before
 
 
 def test_pixels_in_memory_count() -> None:

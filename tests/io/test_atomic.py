@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tlvcli.core.errors import TlvError
-from tlvcli.io.atomic import atomic_file, refuse_existing
+from tlvcli.io.atomic import atomic_file, refuse_existing, remove_stale
 
 
 def _write(path: Path, data: bytes, *, force: bool = False) -> None:
@@ -93,3 +93,19 @@ def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
     with pytest.raises(TlvError, match="File name too long") as caught:
         refuse_existing(tmp_path / ("x" * 300), force=False)
     assert caught.value.error_id == "output-not-writable"
+
+
+def test_only_temporaries_of_these_paths_are_stale(tmp_path: Path) -> None:
+    long = "n" * 210
+    theirs = (".b.0123abcd.tmp", ".a.0123abc.tmp", ".a.backup.tmp", "a.0123abcd.tmp", ".a.0123ABCD.tmp", "a")
+    for name in theirs:
+        (tmp_path / name).touch()
+    with (
+        pytest.raises(ZeroDivisionError),
+        atomic_file(tmp_path / "a", force=True),
+        atomic_file(tmp_path / long, force=True),
+    ):
+        assert len(list(tmp_path.iterdir())) == len(theirs) + 2
+        remove_stale([tmp_path / "a", tmp_path / long])
+        assert sorted(file.name for file in tmp_path.iterdir()) == sorted(theirs)
+        raise ZeroDivisionError

@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 import torch
 import torch.nn.functional as F
+from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from tlvcli.core.errors import TlvError
@@ -115,6 +116,19 @@ def test_functions_in_forward_and_a_layer_that_runs_twice() -> None:
     assert torch.equal(seen["again"][0], once)
     assert torch.equal(seen["again"][1], twice)
     assert taps[1].values_per_image == 64 + 32
+
+
+def test_a_layer_and_its_normalisation_are_read_at_one_place_however_the_activation_is_written() -> None:
+    conv, norm = _taps(_fresh(_Functional()), "conv", "norm")
+    assert conv.readings == norm.readings
+    timm = _fresh(nn.Sequential(nn.Conv2d(3, 6, 3), BatchNormAct2d(6), nn.Conv2d(6, 6, 3), nn.BatchNorm2d(6)))
+    first, norm, second, last = _taps(timm, "0", "1", "2", "3")
+    assert first.readings == norm.readings
+    assert second.readings == last.readings != first.readings
+    seen, _ = _read(timm, (norm,))
+    assert torch.equal(seen["1"][0], timm[1](timm[0](IMAGES)))
+    conv, norm = _taps(timm, "0", "1", at="pre")
+    assert conv.readings != norm.readings
 
 
 def test_tokens_and_windows_have_their_channels_second() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy
 
 from tlvcli.core.config import parse_config
@@ -143,7 +143,8 @@ def test_messages_and_steps_are_told(small_network: str, tmp_path: Path) -> None
     assert listener.totals == [2 + 6, 2 + 6]
     assert listener.steps == sum(listener.totals)
     assert any("leaves out one image" in text for text in listener.messages)
-    assert report.warnings == [text for text in listener.messages if not text.startswith("epoch ")]
+    told = [text for text in listener.messages if not text.startswith("epoch ")]
+    assert told == [f"warning: {text}" for text in report.warnings]
 
 
 def test_fewer_images_than_a_batch(small_network: str, tmp_path: Path) -> None:
@@ -163,7 +164,28 @@ def test_a_loss_that_is_not_finite_stops_the_run(small_network: str, tmp_path: P
     with pytest.raises(TlvError, match=r"in epoch 1, step (\d+), batch \1; no checkpoint was written yet") as caught:
         _train(small_network, tmp_path / "run", lr=1e30, warmup_epochs=0)
     assert caught.value.error_id == "loss-not-finite"
-    assert list((tmp_path / "run").iterdir()) == []
+    assert "--lr" in caught.value.hint
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(TlvError):
+        _train(small_network, tmp_path / "mine", lr=1e30, warmup_epochs=0)
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_weights_that_are_not_finite_are_told_from_a_rate_too_high(small_network: str, tmp_path: Path) -> None:
+    first = _train(small_network, tmp_path / "first", data="digits@train:40", epochs=1)
+    start = tmp_path / "first" / "last.safetensors"
+    with safe_open(start, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(start)
+    tensors["0.weight"][0] = torch.nan
+    save_file(tensors, tmp_path / "nan.safetensors", metadata=metadata)
+    config = {**first.config, "checkpoint": str(tmp_path / "nan.safetensors"), "out": str(tmp_path / "run")}
+    with pytest.raises(TlvError, match="the loss is nan in epoch 1, step 1, batch 1") as caught:
+        run(parse_config(TrainConfig, config))
+    assert f"tlv inspect {tmp_path}/nan.safetensors --stats --fail-on nan" in caught.value.hint
+    assert "--lr" not in caught.value.hint
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_was_complete_is_on_disk(small_network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

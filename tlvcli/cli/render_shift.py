@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tlvcli.cli.console import bar, count, write_columns, write_fact
 from tlvcli.cli.render_statistics import short, some
+from tlvcli.core.wording import counted
 from tlvcli.pipelines.analysis.result import ImagesSeen, ShiftedLayer, ShiftSection
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _RULES = {
     "threshold": "the threshold given",
     "fraction": "the largest distances, the share given",
     "alpha": "the false-discovery rate given",
+    "seed-kl": "its fixed window, 0.1 to 1",
 }
 
 
@@ -52,7 +54,7 @@ def _summary(section: ShiftSection) -> Iterator[tuple[str, str]]:
 
 def _images(seen: ImagesSeen) -> str:
     skipped = f", {len(seen.skipped)} skipped" if seen.skipped else ""
-    return f"{seen.data}, {count(seen.images)} images{skipped}"
+    return f"{seen.data}, {counted(seen.images, 'image')}{skipped}"
 
 
 def _ordered(layers: Sequence[ShiftedLayer], sort: str) -> list[ShiftedLayer]:

@@ -81,9 +81,10 @@ def _worth_seeing(result: TrainResult) -> list[EpochResult]:
 
 
 def _write_best(console: Console, result: TrainResult) -> None:
-    seconds = sum(epoch.seconds for epoch in result.epochs)
-    waiting, memory = result.seconds_waiting, result.peak_memory_bytes
-    assert waiting is not None and memory is not None, "a run that has epochs has measured them"
+    waiting, features, memory = result.seconds_waiting, result.seconds_features, result.peak_memory_bytes
+    assert waiting is not None and features is not None and memory is not None, "a run that has epochs measured them"
+    seconds = sum(epoch.seconds for epoch in result.epochs) + features
+    before = f", {_duration(features)} of it for the features" if features >= 0.05 else ""
     stopped = ", stopped early" if result.stopped_early else ""
     averaged = ", of the averaged weights" if result.averaged else ""
     _say(
@@ -91,9 +92,8 @@ def _write_best(console: Console, result: TrainResult) -> None:
         f"best: epoch {result.best_epoch} of {len(result.epochs)}{stopped}, [bold]val top-1 {result.val_top1:.2%}[/], "
         f"val loss {result.val_loss:.4f}{averaged}",
     )
-    _say(
-        console, f"time: {_duration(seconds)}, {waiting / seconds:.0%} of it waiting for images; {size(memory)} at most"
-    )
+    share = f"{waiting / seconds:.0%} of it waiting for images"
+    _say(console, f"time: {_duration(seconds)}{before}, {share}; {size(memory)} at most")
 
 
 def _duration(seconds: float) -> str:

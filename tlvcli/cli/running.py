@@ -45,10 +45,10 @@ def read_given(context: typer.Context, model: type[BaseModel]) -> dict[str, Any]
     )
 
 
-def show_report(context: typer.Context, report: Report[Any], render: Renderer) -> int:
+def show_report(context: typer.Context, report: Report[Any], render: Renderer, *, warned: bool = False) -> int:
     """Print the report as JSON or draw it; warnings and gates go to stderr. Returns the exit code.
 
-    Of several processes the first one speaks for all.
+    Of several processes the first one speaks for all. Where the command has `warned` as it went, it does not again.
     """
     from tlvcli.cli.console import refuse, warn
     from tlvcli.core.processes import find_processes
@@ -61,7 +61,7 @@ def show_report(context: typer.Context, report: Report[Any], render: Renderer) -
         from tlvcli.io.reports import write_report
 
         write_report(report, Path(given["report"]), force=bool(given["force"]))
-    if not given["quiet"]:
+    if not (given["quiet"] or warned):
         for warning in report.warnings:
             warn(warning)
     if given["json"]:

@@ -98,4 +98,4 @@ def train(
         settings = resumed_config(Path(resume), read_given(context, TrainConfig))
     with shown_progress(quiet=quiet) as progress:
         result: Any = run(settings, progress=progress, resume=resume is not None)
-    return show_report(context, result, render)
+    return show_report(context, result, render, warned=True)

@@ -102,6 +102,10 @@ def open_training_data(reference: DataReference, *, data_seed: int, download: bo
             replace(train.subset(held_out, split="val"), warnings=()),
         )
     _refuse_too_little(reference, data)
+    empty = _empty_classes(data.train)
+    if empty:
+        warning = f"{reference.text}: {len(empty)} of {len(data.train.class_names)} classes have no image to train on"
+        data = replace(data, train=replace(data.train, warnings=(*data.train.warnings, warning)))
     return data
 
 
@@ -141,11 +145,15 @@ def _refuse_too_little(reference: DataReference, data: TrainingData) -> None:
             f"{reference.text}: {len(data.train)} images to train on, {len(data.val)} to select with",
             "training needs at least one of each; take more images",
         )
-    present = set(data.train.labels)
-    empty = [name for label, name in enumerate(data.train.class_names) if label not in present]
+    empty = _empty_classes(data.train)
     if empty and reference.num_images is None:
         raise TlvError(
             "data-class-empty",
             f"{reference.text}: no image to train on in {', '.join(empty)}",
             "add images, or take the class folder out",
         )
+
+
+def _empty_classes(dataset: ImageDataset) -> list[str]:
+    present = set(dataset.labels)
+    return [name for label, name in enumerate(dataset.class_names) if label not in present]

@@ -25,7 +25,7 @@ class ImageSource(Protocol):
         ...
 
     def identity(self, index: int) -> bytes:
-        """Return what tells one image from another at little cost: its path and size below the root, or its pixels."""
+        """Return what tells one image from another at little cost: path below the root, size and ends, or pixels."""
         ...
 
 

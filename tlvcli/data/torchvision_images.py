@@ -40,7 +40,7 @@ class TorchvisionImages:
         return f"image {index} of {self.name}"
 
     def identity(self, index: int) -> bytes:
-        """Return the path below the root and the file's size, or the pixels of a set that holds them."""
+        """Return the path below the root, the file's size and ends, or the pixels of a set that holds them."""
         import numpy as np
 
         if hasattr(self.dataset, "data"):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -74,8 +75,25 @@ def atomic_files(paths: Sequence[Path], *, force: bool) -> Iterator[list[BinaryI
                 file.unlink()
 
 
+def remove_stale(paths: Iterable[Path]) -> None:
+    """Delete the temporary siblings of `paths` that a killed process left; nobody may be writing to these paths.
+
+    Raises:
+        OSError: why one cannot be deleted, or its folder not be read.
+    """
+    for path in paths:
+        temporary = re.compile(rf"{re.escape(_stem(path))}[0-9a-f]{{8}}\.tmp")
+        for file in path.parent.iterdir():
+            if temporary.fullmatch(file.name):
+                file.unlink(missing_ok=True)
+
+
+def _stem(path: Path) -> str:
+    return f".{path.name[:200]}."
+
+
 def _temporary(path: Path, waiting: dict[Path, Path]) -> BinaryIO:
-    temporary = path.parent / f".{path.name[:200]}.{secrets.token_hex(4)}.tmp"
+    temporary = path.parent / f"{_stem(path)}{secrets.token_hex(4)}.tmp"
     # Not `tempfile`: the file shall have the permissions that the user's umask gives any new file.
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     waiting[path] = temporary

@@ -121,7 +121,9 @@ class _Trace:
         if name in self.kinds:
             stage: Stage = "normalised" if _normalises(part) else "output"
             shape = tuple(output.shape)
-            trail = _Trail(name, self.kinds[name], shape, _num_channels(part), stage, Reading(name, call))
+            # A normalisation that holds its activation function ends where a layer before it is read already.
+            reading = next((trail.reading for trail in self.at.get(id(output), ())), Reading(name, call))
+            trail = _Trail(name, self.kinds[name], shape, _num_channels(part), stage, reading)
             self.trails.append(trail)
             self._arrive(trail, output)
 
@@ -134,8 +136,9 @@ class _Trace:
         name = written.rstrip("_")
         if name in _NORMALISATIONS or name in _ACTIVATIONS:
             stages: tuple[Stage, ...] = ("output",) if name in _NORMALISATIONS else ("output", "normalised")
+            again = partial(_on_copy, func, args[1:], kwargs)  # one for all, so that equal readings compare equal
             for trail in list(self._reached(args[0], *stages)):
-                trail.then = (*trail.then, partial(_on_copy, func, args[1:], kwargs))
+                trail.then = (*trail.then, again)
                 self._move(trail, args[0], result, "normalised" if name in _NORMALISATIONS else "activated")
         elif result is args[0] and (written.startswith("__i") or (written.endswith("_") and written[-2:] != "__")):
             self.at.pop(id(result), None)  # written over, as by the addition of a residual

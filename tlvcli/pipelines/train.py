@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,7 @@ def _run(
     if saved:
         refuse_changes(saved, hashes_by_role(inputs), fingerprints(data))
     job, replaced, warnings = _prepare(config, strategy, options, opened, mask, data, device, precision, processes)
-    for message in (*replaced, *warnings):
+    for message in (*replaced, *(f"warning: {warning}" for warning in warnings)):
         progress.message(message)
     if job.crossover:
         progress.message(job.crossover.message)
@@ -109,8 +110,12 @@ def _run(
     fitted = None
     if not config.dry_run:
         wait_for_all(processes)  # an error of any leaves the folder as it was
-        beginning = _go_on(config, inputs, saved) if saved else _begin(config, inputs, data, folder, processes)
-        fitted = fit(job, folder, progress, beginning)
+        with folder.gone_if_empty() if processes.is_first else nullcontext():
+            if saved:
+                beginning = _go_on(config, inputs, saved, folder, processes)
+            else:
+                beginning = _begin(config, inputs, data, folder, processes)
+            fitted = fit(job, folder, progress, beginning)
     report = Report[TrainResult](
         schema_id=SCHEMA,
         tlv_version=__version__,
@@ -144,9 +149,13 @@ def _begin(
     )
 
 
-def _go_on(config: TrainConfig, inputs: list[InputInfo], saved: RunState) -> RunState:
+def _go_on(
+    config: TrainConfig, inputs: list[InputInfo], saved: RunState, folder: RunFolder, processes: Processes
+) -> RunState:
     """Return the saved state under the settings of now, of which some may differ."""
     refuse_changes(saved, hashes_by_role(inputs), saved.data)
+    if processes.is_first:
+        folder.go_on()
     return saved.model_copy(update={"config": config.model_dump(mode="json")})
 
 

@@ -21,9 +21,11 @@ from tlvcli.core.provenance import Architecture, MadeBy, Provenance
 from tlvcli.core.report import Report
 from tlvcli.data.loading import evaluation_batches
 from tlvcli.data.unlabelled import open_unlabelled
+from tlvcli.methods.statistics.seed_kl import DEFAULT_THRESHOLD, UPPER_END
 from tlvcli.models.builders import build
 from tlvcli.pipelines.analysis.config import AnalyzeStatsConfig
-from tlvcli.pipelines.analysis.result import ShiftSection
+from tlvcli.pipelines.analysis.overall import describe_overall
+from tlvcli.pipelines.analysis.result import Rule, ShiftedLayer, ShiftSection
 from tlvcli.pipelines.analyze_stats import AnalyzeStatsResult, run
 from tlvcli.pipelines.train import run as train
 from tlvcli.pipelines.training.config import TrainConfig
@@ -148,6 +150,66 @@ def test_a_statistic_without_a_null_may_stand_beside_the_one_that_decides(networ
     assert caught.value.error_id == "null-missing"
 
 
+def test_the_window_of_seed_kl_is_a_rule_of_its_own(network: str, pictures: Pictures, tmp_path: Path) -> None:
+    source, target = pictures("source", 8), pictures("target", 8, brightness=60)
+    page = tmp_path / "page.html"
+    section = _shift(network, source, target, statistic=["seed-kl", "js"], splits=20, html=str(page))
+    assert (section.rule, section.overall.expected_share) == ("seed-kl", None)
+    for layer in section.layers:
+        similarities = layer.statistics[0].kernels
+        assert similarities is not None
+        assert layer.specific == [kernel for kernel, value in enumerate(similarities) if not 0.1 < value < 1]
+    assert section.overall.general_layers == [layer.name for layer in section.layers if not layer.specific]
+    text = page.read_text()
+    window = f"{DEFAULT_THRESHOLD:g} to {UPPER_END:g}"
+    assert f"beyond its fixed window, {window}" in text
+    assert "layers without a shifted kernel" in text
+    assert "beyond the 95th percentile" not in text
+    assert "by chance" not in text
+    assert _shift(network, source, target, statistic=["seed-kl"], fraction=0.5).rule == "fraction"
+
+
+@pytest.mark.parametrize(("rule", "found"), [("threshold", "Nothing is"), ("alpha", "No more is shifted than chance")])
+def test_chance_explains_only_where_the_rule_knows_of_it(rule: Rule, found: str) -> None:
+    layer = ShiftedLayer(
+        name="0", kind="conv2d", stage="output", weight="0.weight", channels=4, values_per_image=1, shifted=0,
+        share=0, specific=[], statistics=[],
+    )  # fmt: skip
+    config = AnalyzeStatsConfig(checkpoint="net.pt", source="a", target="b")
+    assert describe_overall([layer], config, rule).advice.startswith(found)
+
+
+def test_few_images_are_no_proof_of_a_shift(network: str, pictures: Pictures) -> None:
+    source, one, few, enough = (pictures(f"set{number}", number) for number in (9, 1, 7, 8))
+    (warning,) = _few(_analyze(network, source, one, splits=20))
+    assert warning.startswith(f"{one}: only 1 image; ")
+    (warning,) = _few(_analyze(network, source, few, splits=20))
+    assert warning.startswith(f"{few}: only 7 images; ")
+    assert not _few(_analyze(network, source, enough, splits=20))
+    assert len(_few(_analyze(network, few, one, threshold=1.0))) == 2
+
+
+def _few(report: Report[AnalyzeStatsResult]) -> list[str]:
+    return [warning for warning in report.warnings if "look like a shift" in warning]
+
+
+def test_kernels_read_at_the_same_place_count_once(network: str, pictures: Pictures, tmp_path: Path) -> None:
+    source, target, mask = pictures("source", 8), pictures("target", 8, brightness=60), tmp_path / "mask.safetensors"
+    both = _analyze(network, source, target, layers=["0", "1", "3"], splits=20, mask=str(mask))
+    default = _shift(network, source, target, layers=["0", "3"], splits=20)
+    assert both.result.shift is not None
+    assert both.result.shift.layers == default.layers
+    assert both.result.shift.overall == default.overall
+    assert "read at the same place, so counted once, as the first: 0 and 1" in both.warnings
+    with safe_open(mask, framework="pt") as file:
+        assert set(file.keys()) == {"0.weight", "3.weight"}
+    alone = _analyze(network, source, target, layers=["1"], splits=20)
+    assert alone.result.shift is not None
+    assert [layer.weight for layer in alone.result.shift.layers] == ["1.weight"]
+    apart = _shift(network, source, target, layers=["0", "1"], splits=20, at="pre").layers
+    assert [layer.name for layer in apart] == ["0", "1"]
+
+
 def test_the_gate(network: str, pictures: Pictures) -> None:
     source, target = pictures("source", 8), pictures("target", 8)
     met, failed = (
@@ -253,7 +315,7 @@ def test_corrupt_images_stop_the_run_or_are_named(network: str, pictures: Pictur
     assert report.result.shift is not None
     assert report.result.shift.target.images == 7
     assert [Path(place).name for place in report.result.shift.target.skipped] == ["003.png"]
-    assert any("skipped 1 images" in warning for warning in report.warnings)
+    assert any("skipped 1 image, as" in warning for warning in report.warnings)
     for path in Path(target).iterdir():
         path.write_bytes(b"no picture")
     with pytest.raises(TlvError) as caught:

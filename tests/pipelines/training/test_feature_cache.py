@@ -128,6 +128,8 @@ def test_runs_with_and_without_it_agree(small_network: str, tmp_path: Path) -> N
         )
         reports.append(run(config, progress=messages))
     assert sum("computed once" in text for text in messages.texts) == 2
+    of_cache, of_none = (report.result.seconds_features for report in reports)
+    assert of_cache > 0.001 > of_none
     with_cache, without = (load_file(tmp_path / f"{kept}" / "last.safetensors") for kept in (True, False))
     for name, tensor in with_cache.items():
         torch.testing.assert_close(tensor, without[name], rtol=1e-4, atol=1e-5)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -47,7 +48,7 @@ def _resume(out: Path, **given: Any) -> Report[TrainResult]:
 
 
 def _without_times(report: Report[TrainResult]) -> dict[str, Any]:
-    result = report.result.model_dump(exclude={"epochs", "seconds_waiting", "peak_memory_bytes"})
+    result = report.result.model_dump(exclude={"epochs", "seconds_waiting", "seconds_features", "peak_memory_bytes"})
     return {**result, "epochs": [epoch.model_dump(exclude=TIMES) for epoch in report.result.epochs]}
 
 
@@ -230,6 +231,46 @@ def test_what_differs_from_the_run_is_named(small_network: str, tmp_path: Path) 
     with pytest.raises(TlvError) as caught:
         _resume(out, checkpoint="squeezenet1_1@random")
     assert (caught.value.error_id, "the checkpoint is not the one" in caught.value.message) == ("input-changed", True)
+
+
+def test_a_run_goes_on_in_its_own_folder_alone(
+    small_network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    _break(small_network, out, 2)
+    with pytest.raises(TlvError) as caught:
+        resumed_config(out, {"out": str(tmp_path / "other")})
+    assert caught.value.error_id == "resume-elsewhere"
+    assert caught.value.message == f"the run in {out} goes on there, not in {tmp_path}/other"
+    monkeypatch.chdir(tmp_path)
+    assert resumed_config(out, {"out": "run"}).out == str(out)
+
+
+def test_what_a_killed_run_left_half_written_goes(small_network: str, tmp_path: Path, train: Train) -> None:
+    out = tmp_path / "run"
+    _break(small_network, out, 2)
+    half, mine = out / ".resume.safetensors.0123abcd.tmp", out / ".notes.txt.0123abcd.tmp"
+    half.touch()
+    mine.touch()
+    _resume(out)
+    assert (half.exists(), mine.exists()) == (False, True)
+    half.touch()
+    train(small_network, out, epochs=1, force=True)
+    assert (half.exists(), mine.exists()) == (False, True)
+
+
+def test_an_image_replaced_by_one_of_its_size_is_noticed(small_network: str, tmp_path: Path) -> None:
+    for name in ("ant", "bee"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("L", (16, 16), number).save(tmp_path / "photos" / name / f"{number}.bmp")
+    settings = {"data": str(tmp_path / "photos"), "batch_size": 4}
+    _break(small_network, tmp_path / "run", 2, **settings)
+    for number in range(10):  # whichever of them are trained on
+        Image.new("L", (16, 16), 200).save(tmp_path / "photos" / "ant" / f"{number}.bmp")
+    with pytest.raises(TlvError) as caught:
+        _resume(tmp_path / "run")
+    assert caught.value.error_id == "data-changed"
 
 
 def test_a_constant_rate_lets_a_run_grow(small_network: str, tmp_path: Path, train: Train) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tlvcli.core.config import Config
 from tlvcli.core.errors import TlvError
+from tlvcli.core.wording import counted
 from tlvcli.methods.statistics.reservoir import pool_reservoirs
 from tlvcli.methods.statistics.summary import LayerSummary
 from tlvcli.methods.statistics.table import Statistic
@@ -44,7 +45,8 @@ def null_distances(
     if num_kept < MIN_IMAGES:
         raise TlvError(
             "too-few-images-for-a-null",
-            f"the source has {num_kept} images; its halves say what no difference looks like from {MIN_IMAGES} on",
+            f"the source has {counted(num_kept, 'image')}; its halves say what no difference looks like "
+            f"from {MIN_IMAGES} on",
             f"give at least {MIN_IMAGES} images, or decide by --threshold or --fraction",
         )
     size = num_kept // 2

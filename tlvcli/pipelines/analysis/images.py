@@ -7,6 +7,7 @@ from pathlib import Path
 from tlvcli.core.errors import TlvError
 from tlvcli.core.report import InputInfo
 from tlvcli.core.runtime import make_generator
+from tlvcli.core.wording import counted
 from tlvcli.data.datasets import open_evaluation_data
 from tlvcli.data.folders import IMAGE_SUFFIXES, folder_splits
 from tlvcli.data.image_dataset import ImageDataset
@@ -46,7 +47,7 @@ def _sample(dataset: ImageDataset, reference: DataReference, data_seed: int) -> 
     if reference.num_images > len(dataset):
         raise TlvError(
             "data-sample-invalid",
-            f"{reference.text}: the folder has only {len(dataset)} images",
+            f"{reference.text}: the folder has only {counted(len(dataset), 'image')}",
             f"ask for at most {len(dataset)}",
         )
     generator = make_generator(data_seed, "sample", dataset.split)

@@ -6,18 +6,24 @@ import math
 from collections.abc import Sequence
 
 from tlvcli.pipelines.analysis.config import AnalyzeStatsConfig
-from tlvcli.pipelines.analysis.result import OverallShift, ShiftedLayer
+from tlvcli.pipelines.analysis.result import OverallShift, Rule, ShiftedLayer
 
-_NULL_SHARE = 0.05  # above the null's 95th percentile, by its definition
+_EXPECTED_SHARE: dict[Rule, float | None] = {
+    "null percentile": 0.05,  # above the null's 95th percentile, by its definition
+    "threshold": None,
+    "fraction": None,
+    "alpha": 0.0,  # without any shift a false-discovery rate is the chance of one rejection, not a share of kernels
+    "seed-kl": None,
+}
 _MOST_TIMES_CHANCE = 2  # kernels of a network go together, so their number scatters widely around chance
 _NOTABLE = 0.15  # difference of two shares that is worth a word
 _NEARLY_ALL = 0.8
 _NAMED = 3
 
 
-def describe_overall(layers: Sequence[ShiftedLayer], config: AnalyzeStatsConfig) -> OverallShift:
+def describe_overall(layers: Sequence[ShiftedLayer], config: AnalyzeStatsConfig, rule: Rule) -> OverallShift:
     """Sum the layers up; `layers` are in the order of the network."""
-    expected = _expected_share(config)
+    expected = _EXPECTED_SHARE[rule]
     num_kernels = sum(layer.channels for layer in layers)
     third = math.ceil(len(layers) / 3)
     early, late = _share(layers[:third]), _share(layers[-third:])
@@ -34,15 +40,8 @@ def describe_overall(layers: Sequence[ShiftedLayer], config: AnalyzeStatsConfig)
         late_share=late,
         general_layers=general,
         most_shifted=[layer.name for layer in by_share[:_NAMED]],
-        advice=_advise(early, late, config, is_general=is_general or len(general) == len(layers)),
+        advice=_advise(early, late, config, expected, is_general=is_general or len(general) == len(layers)),
     )
-
-
-def _expected_share(config: AnalyzeStatsConfig) -> float | None:
-    if config.threshold is not None or config.fraction is not None:
-        return None
-    # Without any shift a false-discovery rate is the chance of a single rejection, not a share of kernels.
-    return 0.0 if config.alpha is not None else _NULL_SHARE
 
 
 def _most_by_chance(channels: int, expected: float | None) -> float:
@@ -55,10 +54,11 @@ def _share(layers: Sequence[ShiftedLayer]) -> float:
     return sum(layer.shifted for layer in layers) / sum(layer.channels for layer in layers)
 
 
-def _advise(early: float, late: float, config: AnalyzeStatsConfig, *, is_general: bool) -> str:
+def _advise(early: float, late: float, config: AnalyzeStatsConfig, expected: float | None, *, is_general: bool) -> str:
     """Say in words what the shares mean for training; general layers may stay frozen, specific ones want training."""
     if is_general:
-        return "No more is shifted than chance explains: all layers may stay frozen, and a new head may do."
+        found = "Nothing is shifted" if expected is None else "No more is shifted than chance explains"
+        return f"{found}: all layers may stay frozen, and a new head may do."
     unit = "layers" if config.select == "layers" else "kernels"
     if min(early, late) > _NEARLY_ALL:
         return (

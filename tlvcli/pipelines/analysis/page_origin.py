@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tlvcli.core.provenance import Preprocessing
 from tlvcli.core.report import InputInfo
 from tlvcli.core.runtime import Stopwatch
+from tlvcli.core.wording import counted
 from tlvcli.pages.values import Origin
 from tlvcli.pipelines.analysis.config import AnalyzeStatsConfig
 
@@ -54,7 +55,7 @@ def command_line(config: AnalyzeStatsConfig) -> str:
 def _describe_input(given: InputInfo) -> str:
     parts = [given.path, given.format]
     if given.images is not None:
-        parts.append(f"{given.images:,} images")
+        parts.append(counted(given.images, "image"))
     if given.parameters is not None:
         parts.append(f"{given.parameters:,} parameters")
     if given.sha256:

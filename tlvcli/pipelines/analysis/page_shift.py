@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlvcli.core.report import InputInfo, OutputInfo
+from tlvcli.core.wording import counted
 from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.io.pages import write_page
 from tlvcli.methods.statistics.bins import ACTIVATION_BINS
@@ -24,6 +25,7 @@ _RULES = {
     "threshold": "beyond the threshold given",
     "fraction": "the largest distances, the share given",
     "alpha": "at the false-discovery rate given",
+    "seed-kl": "beyond its fixed window, 0.1 to 1",
 }
 _STAGES = {
     "pre": "a layer's own output",
@@ -77,7 +79,7 @@ def _sentence(section: ShiftSection) -> str:
     expected = f"; {overall.expected_share:.0%} would be without any shift" if overall.expected_share else ""
     return (
         f"{overall.shifted:,} of {overall.kernels:,} kernels ({overall.share:.0%}) answer "
-        f"{section.target.images:,} images of {_short_name(section.target)} in another way than "
+        f"{counted(section.target.images, 'image')} of {_short_name(section.target)} in another way than "
         f"{section.source.images:,} of {_short_name(section.source)}{expected}. In the first third of the layers it is "
         f"{overall.early_share:.0%}, in the last {overall.late_share:.0%}."
     )
@@ -86,9 +88,10 @@ def _sentence(section: ShiftSection) -> str:
 def _facts(section: ShiftSection, statistic: str) -> Facts:
     overall = section.overall
     alike = len(overall.general_layers)
+    by_chance = "without a shifted kernel" if overall.expected_share is None else "no more shifted than by chance"
     return [
         ("kernels shifted", f"{overall.shifted:,} of {overall.kernels:,}"),
-        ("layers no more shifted than by chance", f"{alike} of {len(section.layers)}"),
+        (f"layers {by_chance}", f"{alike} of {len(section.layers)}"),
         ("most shifted", ", ".join(overall.most_shifted) or "none"),
         ("distance", f"{statistic}; of a layer: the median over its kernels"),
         ("counts as shifted", f"{'layers' if section.select == 'layers' else 'kernels'} {_RULES[section.rule]}"),

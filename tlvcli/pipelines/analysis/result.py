@@ -9,7 +9,7 @@ from pydantic import Field
 from tlvcli.core.provenance import Architecture, Preprocessing
 from tlvcli.core.report import ReportPart
 
-Rule = Literal["null percentile", "threshold", "fraction", "alpha"]
+Rule = Literal["null percentile", "threshold", "fraction", "alpha", "seed-kl"]
 
 
 class NullBand(ReportPart):

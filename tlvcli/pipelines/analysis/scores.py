@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tlvcli.core.errors import TlvError
 from tlvcli.core.report import OutputInfo
 from tlvcli.core.runtime import choose_device
+from tlvcli.core.wording import counted
 from tlvcli.data.datasets import open_evaluation_data
 from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.data.loading import choose_workers, evaluation_batches, num_batches
@@ -185,7 +186,7 @@ def _refuse_useless(network: Network, values: Tensor) -> None:
     if (values == values[:1]).all():
         raise TlvError(
             "features-constant",
-            f"{network.opened.reference} gives all {len(values)} images the same features",
+            f"{network.opened.reference} gives the same features for {counted(len(values), 'image')}",
             "tlv inspect --stats shows dead layers; check the preprocessing and --image-size",
         )
 

@@ -15,8 +15,10 @@ from tlvcli.core.processes import Processes, find_processes, gather, joined
 from tlvcli.core.provenance import Architecture
 from tlvcli.core.report import Gate
 from tlvcli.core.runtime import choose_device, make_generator
+from tlvcli.core.wording import counted
 from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.data.loading import choose_workers, evaluation_batches, num_batches
+from tlvcli.methods.statistics.null import MIN_IMAGES
 from tlvcli.methods.statistics.table import Statistic, find_statistic, parts_of
 from tlvcli.models.activation_trace import find_taps
 from tlvcli.models.graph import graph_of_module
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
     from tlvcli.core.graph import ModelGraph
     from tlvcli.methods.statistics.summary import LayerSummary
-    from tlvcli.models.activations import Tap
+    from tlvcli.models.activations import Reading, Tap
 
 _CONVOLUTIONS: tuple[LayerKind, ...] = ("conv1d", "conv2d", "conv3d", "depthwise-conv2d", "conv-transpose")
 _READABLE: tuple[LayerKind, ...] = (*_CONVOLUTIONS, "linear", "batch-norm", "norm")
@@ -85,6 +87,7 @@ def _run(
     size = network.preprocessing.image_size
     taps = find_taps(network.module, chosen, (network.preprocessing.channels, size, size), at=config.at)
     not_called = _find_not_called(config, chosen, taps, warnings)
+    taps = _read_once(taps, warnings)
     look = partial(_look_at, config, network, device, taps, statistics, processes, progress)
     sides = look(source, config.source, "source"), look(target, config.target, "target")
     weights = {layer.name: layer.leading.name for layer in chosen}
@@ -93,7 +96,13 @@ def _run(
     )
     for side, reference in zip(sides, (config.source, config.target), strict=True):
         if side.seen.skipped:
-            warnings.append(f"{reference}: skipped {len(side.seen.skipped)} images, as {side.seen.skipped[0]}")
+            skipped = counted(len(side.seen.skipped), "image")
+            warnings.append(f"{reference}: skipped {skipped}, as {side.seen.skipped[0]}")
+        if side.seen.images < MIN_IMAGES:
+            warnings.append(
+                f"{reference}: only {counted(side.seen.images, 'image')}; so few of one kind look like a shift, and a "
+                f"real one may go unseen: give at least {MIN_IMAGES}"
+            )
     section = ShiftSection(
         architecture=network.architecture,
         preprocessing=network.preprocessing,
@@ -104,7 +113,7 @@ def _run(
         rule=_rule(config),
         not_called=not_called,
         layers=layers,
-        overall=describe_overall(layers, config),
+        overall=describe_overall(layers, config, _rule(config)),
     )
     inputs = (
         network.opened.info,
@@ -179,6 +188,22 @@ def _find_not_called(
     return missing
 
 
+def _read_once(taps: Sequence[Tap], warnings: list[str]) -> tuple[Tap, ...]:
+    """Return the taps less those that read the same tensors as an earlier layer: their kernels are the same ones."""
+    kept: dict[tuple[Reading, ...], Tap] = {}
+    for tap in taps:
+        kept.setdefault(tap.readings, tap)
+    twins = [tap for tap in taps if kept[tap.readings] is not tap]
+    if twins:
+        first = twins[0]
+        more = f"; {counted(len(twins) - 1, 'more pair')}" if len(twins) > 1 else ""
+        warnings.append(
+            f"read at the same place, so counted once, as the first: {kept[first.readings].layer} and {first.layer}"
+            f"{more}"
+        )
+    return tuple(kept.values())
+
+
 def _look_at(
     config: AnalyzeStatsConfig,
     network: Network,
@@ -220,7 +245,7 @@ def _look_at(
     skipped = sorted(place for places in gather(processes, skipped) for place in places)
     if not summaries:
         raise TlvError(
-            "data-no-images", f"{reference}: not one of {len(dataset)} images can be read", "mend the images"
+            "data-no-images", f"{reference}: of {counted(len(dataset), 'image')} none can be read", "mend the images"
         )
     seen = ImagesSeen(data=reference, split=dataset.split, images=len(dataset) - len(skipped), skipped=skipped)
     return _Side(summaries, seen)
@@ -228,7 +253,8 @@ def _look_at(
 
 def _rule(config: AnalyzeStatsConfig) -> Rule:
     rules: tuple[Rule, ...] = ("threshold", "fraction", "alpha")
-    return next((rule for rule in rules if getattr(config, rule) is not None), "null percentile")
+    usual: Rule = "seed-kl" if config.statistic[0] == "seed-kl" else "null percentile"
+    return next((rule for rule in rules if getattr(config, rule) is not None), usual)
 
 
 def _shift_gate(section: ShiftSection, max_shift: float) -> Gate:

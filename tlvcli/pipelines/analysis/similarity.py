@@ -13,6 +13,7 @@ from tlvcli.core.errors import TlvError
 from tlvcli.core.processes import Processes, find_processes, gather, joined
 from tlvcli.core.report import OutputInfo
 from tlvcli.core.runtime import choose_device
+from tlvcli.core.wording import counted
 from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.data.loading import choose_workers, evaluation_batches, num_batches
 from tlvcli.io.atomic import refuse_existing
@@ -232,7 +233,7 @@ def _refuse_few(config: AnalyzeStatsConfig, num_images: int) -> None:
     if num_images < FEWEST_IMAGES:
         raise TlvError(
             "too-few-images",
-            f"{config.data} has {num_images} images; a similarity needs at least {FEWEST_IMAGES}",
+            f"{config.data} has {counted(num_images, 'image')}; a similarity needs at least {FEWEST_IMAGES}",
             "take more; some hundred make the figures steady",
         )
 
@@ -245,7 +246,7 @@ def _warnings(config: AnalyzeStatsConfig, networks: Sequence[Network], section: 
         )
         yield f"each network gets the images prepared in its own way, which differ: {sizes}"
     if section.skipped:
-        yield f"{config.data}: skipped {len(section.skipped)} images, as {section.skipped[0]}"
+        yield f"{config.data}: skipped {counted(len(section.skipped), 'image')}, as {section.skipped[0]}"
     for network in section.networks:
         if network.left_out and config.layers:
             yield f"{network.checkpoint}: left out, as they give no tensor: {_some(network.left_out)}"

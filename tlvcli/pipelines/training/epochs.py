@@ -84,7 +84,7 @@ def train_epoch(
     tally = Tally(
         before,
         look_every=_LOOK_EVERY.get(learner.job.device.type, 1),
-        fail=lambda loss, batch: _not_finite(loss, epoch, batch, shape, last_good),
+        fail=lambda loss, batch: _not_finite(loss, epoch, batch, shape, last_good, learner.job.config.checkpoint),
         processes=processes,
     )
     waited_for = tally.waited_for(batches)
@@ -114,6 +114,7 @@ def train_epoch(
     return tally.sums()
 
 
-def _not_finite(loss: float, epoch: int, batch: int, shape: EpochShape, last_good: str) -> TlvError:
+def _not_finite(loss: float, epoch: int, batch: int, shape: EpochShape, last_good: str, checkpoint: str) -> TlvError:
     step = (batch - 1) // shape.accumulate + 1
-    return loss_not_finite(loss, f"in epoch {epoch}, step {step}, batch {batch}", last_good)
+    untrained = checkpoint if (epoch, step) == (1, 1) else None
+    return loss_not_finite(loss, f"in epoch {epoch}, step {step}, batch {batch}", last_good, untrained=untrained)

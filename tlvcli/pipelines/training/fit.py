@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
@@ -48,7 +49,9 @@ def fit(job: TrainingJob, folder: RunFolder, progress: Progress, beginning: RunS
     """
     config, shape, is_first = job.config, shape_of(job), job.processes.is_first
     writes_events = config.tensorboard and is_first
+    began = time.perf_counter()
     features = open_feature_cache(job, progress) if uses_feature_cache(job) else None
+    seconds_features = time.perf_counter() - began
     learner = make_learner(job, features.split if features else None)
     keeper = Keeper(folder, learner, make_phases(job, shape.num_steps), beginning)
     epochs, step, running = list(beginning.epochs), beginning.step, beginning.running
@@ -74,7 +77,7 @@ def fit(job: TrainingJob, folder: RunFolder, progress: Progress, beginning: RunS
             step, running = 0, RunningEpoch()
     best = best_of(epochs, config.best_by)
     outputs = _describe_outputs(folder, epochs, best) if is_first else ()
-    return Fitted(tuple(epochs), best, outputs, peak_memory_bytes(job.device))
+    return Fitted(tuple(epochs), best, outputs, peak_memory_bytes(job.device), seconds_features)
 
 
 def _describe_outputs(folder: RunFolder, epochs: list[EpochResult], best: EpochResult) -> tuple[OutputInfo, ...]:

@@ -68,6 +68,7 @@ class EpochResult(ReportPart):
 class Fitted:
     """The epochs of a run, the best of them, the files it wrote, and the most memory it took.
 
+    `seconds_features` went by before the epochs, until the features of a frozen backbone were there.
     `peak_bytes` is the device's memory on CUDA, else that of the process.
     """
 
@@ -75,3 +76,4 @@ class Fitted:
     best: EpochResult
     outputs: tuple[OutputInfo, ...]
     peak_bytes: int
+    seconds_features: float

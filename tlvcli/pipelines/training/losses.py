@@ -40,10 +40,15 @@ def _cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float, class
     return total / len(labels)
 
 
-def loss_not_finite(loss: float, where: str, last_good: str) -> TlvError:
-    """Return the error of a training that has come apart; `last_good` says what can be gone back to."""
-    return TlvError(
-        "loss-not-finite",
-        f"the loss is {loss} {where}; {last_good}",
-        "a lower --lr or a longer warm-up usually helps; in half precision, try --precision fp32",
-    )
+def loss_not_finite(loss: float, where: str, last_good: str, *, untrained: str | None = None) -> TlvError:
+    """Return the error of a training that has come apart; `last_good` says what can be gone back to.
+
+    `untrained` names the checkpoint of a network that has taken no step yet, so that no rate is to blame.
+    """
+    hint = "a lower --lr or a longer warm-up usually helps; in half precision, try --precision fp32"
+    if untrained is not None:
+        hint = (
+            f"no step was taken yet; look at the weights it began with: tlv inspect {untrained} --stats --fail-on nan; "
+            "in half precision, try --precision fp32"
+        )
+    return TlvError("loss-not-finite", f"the loss is {loss} {where}; {last_good}", hint)

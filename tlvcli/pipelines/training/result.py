@@ -52,6 +52,9 @@ class TrainResult(ReportPart):
     val_balanced_accuracy: float | None = Field(description="of the best epoch")
     val_loss: float | None = Field(description="of the best epoch")
     seconds_waiting: float | None = Field(description="for images, in the training of all epochs")
+    seconds_features: float | None = Field(
+        description="for the features of a frozen backbone, computed or found, before the epochs"
+    )
     peak_memory_bytes: int | None = Field(description="of the CUDA device, else of the process")
 
 
@@ -78,6 +81,7 @@ def describe_training(job: TrainingJob, fitted: Fitted | None, replaced: tuple[s
         val_balanced_accuracy=best.val_balanced_accuracy if best else None,
         val_loss=best.val_loss if best else None,
         seconds_waiting=round(sum(epoch.seconds_waiting for epoch in fitted.epochs), 3) if fitted else None,
+        seconds_features=round(fitted.seconds_features, 3) if fitted else None,
         peak_memory_bytes=fitted.peak_bytes if fitted else None,
     )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tlvcli.core.errors import TlvError
 from tlvcli.core.report import OutputInfo
-from tlvcli.io.atomic import atomic_file
+from tlvcli.io.atomic import atomic_file, remove_stale
 from tlvcli.io.hashing import hash_file
 
 
@@ -101,8 +102,28 @@ class RunFolder:
                 file.unlink(missing_ok=True)
             if self.events_path.is_dir():
                 shutil.rmtree(self.events_path)
+            remove_stale(self.files)
         except OSError as error:
             raise _not_writable(self.path, error) from error
+
+    def go_on(self) -> None:
+        """Take away what a killed run left half written."""
+        try:
+            remove_stale(self.files)
+        except OSError as error:
+            raise _not_writable(self.path, error) from error
+
+    @contextmanager
+    def gone_if_empty(self) -> Iterator[None]:
+        """Take the folder away again where what happens within makes it, and fails before a file is in it."""
+        existed = self.path.exists()
+        try:
+            yield
+        except BaseException:
+            if not existed:
+                with suppress(OSError):  # it was not made, or holds something
+                    self.path.rmdir()
+            raise
 
     def write_metrics(self, lines: Iterable[str]) -> None:
         """Replace `metrics.jsonl` by these lines, whole or not at all.

@@ -74,10 +74,18 @@ def resumed_config(run_dir: Path, given: Mapping[str, Any]) -> TrainConfig:
     More epochs are possible where no schedule spans them: with `constant`.
 
     Raises:
-        TlvError: `resume-differs`, naming every difference, `run-finished`, or why the state cannot be read.
+        TlvError: `resume-elsewhere` where `out` is another folder, `resume-differs`, naming every difference,
+            `run-finished`, or why the state cannot be read.
     """
     folder = RunFolder(run_dir)
     saved = read_state(folder)
+    out = given.get("out")
+    if out is not None and Path(out).resolve() != run_dir.resolve():
+        raise TlvError(
+            "resume-elsewhere",
+            f"the run in {run_dir} goes on there, not in {out}",
+            f"leave --out out; to keep the run as it is, copy it: cp -r {run_dir} {out}, then --resume {out}",
+        )
     then = parse_config(TrainConfig, saved.config)
     now = parse_config(TrainConfig, {**saved.config, **given, "out": str(run_dir), "dry_run": False, "force": False})
     free = _FREE | ({"epochs"} if then.schedule == "constant" and now.epochs > len(saved.epochs) else frozenset())
