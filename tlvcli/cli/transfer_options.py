@@ -40,7 +40,7 @@ Method = Annotated[
     typer.Option(
         show_default="tlv",
         autocompletion=complete_method,
-        help="tlv, dpiat, coherent, weight-selection, net2net, he; tlv-reference and dpiat-reference as the authors' code.",
+        help="tlv, dpiat, coherent, weight-selection, net2net, he; tlv-reference, dpiat-reference: the authors' code.",
     ),
 ]
 NumClasses = Annotated[int | None, typer.Option(show_default="the source's, else 1000", help="Classes of the target.")]
