@@ -125,7 +125,7 @@ def test_a_linear_probe_leaves_the_backbone_to_the_bit(small_network: str, tmp_p
 
 
 def test_a_frozen_normalisation_takes_batches_of_one(small_network: str, tmp_path: Path) -> None:
-    settings = {"strategy": "linear-probe", "data": "digits@train:9", "batch_size": 1, "epochs": 1}
+    settings = {"strategy": "linear-probe", "data": "digits@train:10", "batch_size": 1, "epochs": 1}
     assert not _train(small_network, tmp_path / "run", **settings).warnings
 
 
