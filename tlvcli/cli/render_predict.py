@@ -1,0 +1,96 @@
+"""What `tlv predict` shows: a row for each image, or a line of JSON, or the files that it wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO
+
+from tlvcli.cli.console import count, messages, results, safe, write_columns, write_fact
+from tlvcli.core.errors import TlvError
+from tlvcli.core.report import Report
+from tlvcli.core.wording import counted
+from tlvcli.pipelines.predicting.config import PredictConfig
+from tlvcli.pipelines.predicting.result import Candidate, Prediction, PredictResult
+
+_SHOWN_CLASSES = 5
+
+
+def render(report: Report[PredictResult], verbose: bool) -> None:
+    """Draw the report; `verbose` adds every class that was predicted, and how the images were prepared."""
+    if report.config["jsonl"]:
+        return
+    console, result = results(), report.result
+    if result.predictions is not None:
+        several = report.config["top"] > 1
+        head = ("image", "label", "probability", *(("then",) if several else ()))
+        rows = [_row(prediction, several=several) for prediction in result.predictions]
+        write_columns(console, [head, *rows], right=(2,), cut=0, bold=(0,))
+    elif result.classes:
+        shown = result.classes if verbose else result.classes[:_SHOWN_CLASSES]
+        more = len(result.classes) - len(shown)
+        text = ", ".join(f"{one.label} {count(one.images)}" for one in shown)
+        write_fact(console, "classes", text + (f" and {more} more" if more else ""))
+    if result.features:
+        before = f"before {result.features.before}" if result.features.before else "the outputs"
+        size = f"{count(result.features.images)} x {count(result.features.dimensions)}"
+        write_fact(console, "features", f"{size}, {before}")
+    if verbose:
+        prepared = result.preprocessing
+        write_fact(
+            console,
+            "prepared",
+            f"resized to {prepared.resize_size}, cropped to {prepared.image_size} px, {prepared.interpolation}, "
+            f"mean {list(prepared.mean)}, std {list(prepared.std)}",
+        )
+    console.print(
+        f"{counted(result.images, 'image')} by [bold]{safe(result.architecture.name)}[/], "
+        f"{result.images_per_second:,.0f} images/s, {report.run.device}, {result.precision}",
+        soft_wrap=True,
+    )
+    for output in report.outputs:
+        console.print(f"wrote {safe(output.path)}  sha256 {output.sha256[:12]}", soft_wrap=True)
+
+
+def lines_to(stream: TextIO) -> Callable[[Sequence[Prediction]], None]:
+    """Return what writes predictions to `stream`, a JSON object to a line, at once: a reader may be waiting."""
+
+    def write(predictions: Sequence[Prediction]) -> None:
+        # In ASCII, which no locale can spoil.
+        stream.writelines(json.dumps(_as_given(prediction)) + "\n" for prediction in predictions)
+        stream.flush()
+
+    return write
+
+
+def refuse_two_streams(settings: PredictConfig, *, as_json: bool) -> None:
+    """Raise `config-invalid` where lines and the report would both go to stdout."""
+    if settings.jsonl and as_json:
+        raise TlvError("config-invalid", "--json and --jsonl both print to stdout", "--report FILE keeps the report")
+
+
+def refuse_unreadable(report: Report[PredictResult], *, quiet: bool) -> int:
+    """Say how many images could not be read, if any, and return the exit code."""
+    unreadable = len(report.result.unreadable)
+    if unreadable and not quiet:
+        text = f"{count(unreadable)} of {counted(report.result.images, 'image')}"
+        messages().print(f"[bold red]not read:[/] {text}")
+    return 1 if unreadable else 0
+
+
+def _as_given(prediction: Prediction) -> dict[str, Any]:
+    """Return the fields of a prediction that say something."""
+    return {key: value for key, value in prediction.model_dump().items() if value not in (None, [])}
+
+
+def _row(prediction: Prediction, *, several: bool) -> tuple[str, ...]:
+    if prediction.error is not None:
+        cells: tuple[str, ...] = prediction.path, "not read", ""
+        return (*cells, "") if several else cells
+    first, *others = map(_words, prediction.top)
+    cells = prediction.path, *first
+    return (*cells, ", ".join(" ".join(words) for words in others)) if several else cells
+
+
+def _words(candidate: Candidate) -> tuple[str, str]:
+    return candidate.label, f"{candidate.probability:.1%}"

@@ -1,0 +1,97 @@
+"""Images that a user names one by one: files, folders, patterns, lists, in the order in which they are named."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tlvcli.core.errors import TlvError
+from tlvcli.core.wording import counted
+from tlvcli.data.folders import IMAGE_SUFFIXES, FolderImages, file_identity, files_below, left_out
+from tlvcli.data.image_dataset import ImageDataset
+from tlvcli.data.torchvision_sets import ImageTraits
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Stands for the names in a list, in place of a name.
+LIST = "-"
+
+
+@dataclass(frozen=True)
+class NamedImages:
+    """Images by path, wherever they lie."""
+
+    paths: tuple[str, ...]
+
+    def read(self, index: int) -> Image:
+        """Decode one file as folders do; a pipe or a device is refused, as one would wait for it for ever."""
+        path = Path(self.paths[index])
+        if path.exists() and not path.is_file():
+            raise OSError("it is no regular file")
+        return FolderImages("", self.paths).read(index)
+
+    def where(self, index: int) -> str:
+        """Return the path."""
+        return self.paths[index]
+
+    def identity(self, index: int) -> bytes:
+        """Return the path, the file's size, and a hash of its ends."""
+        return file_identity(self.paths[index], "")
+
+
+def name_images(names: Iterable[str], listed: Sequence[str]) -> ImageDataset:
+    """List the images that `names` stand for; none is opened, and all carry label 0 of one class without a name.
+
+    A folder stands for the images below it, a pattern for those among what it matches, `-` for `listed`: files, which
+    are looked for only when they are read. Any other name is a file, whatever its suffix.
+
+    Raises:
+        TlvError: `image-missing` where a name stands for nothing; `data-no-images`.
+    """
+    paths: list[str] = []
+    warnings: list[str] = []
+    for name in names:
+        found, said = (listed, ()) if name == LIST else _find(name)
+        paths += found
+        warnings += said
+    if not paths:
+        raise TlvError("data-no-images", "the list on standard input is empty", "one file to a line, as find prints it")
+    return ImageDataset(
+        name="images",
+        split="all",
+        kind="images without labels",
+        class_names=("",),
+        labels=(0,) * len(paths),
+        indices=tuple(range(len(paths))),
+        source=NamedImages(tuple(paths)),
+        traits=ImageTraits(),
+        warnings=tuple(warnings),
+    )
+
+
+def _find(name: str) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the images that one name stands for, and warnings."""
+    path = Path(name)
+    if path.is_dir():
+        images, others = files_below(path)
+        if not images:
+            known = f"known are {' '.join(IMAGE_SUFFIXES)}"
+            raise TlvError("data-no-images", f"{name}: no image in it or below it", known)
+        return images, left_out(path, others)
+    # A file may be called like a pattern: a[1].jpg.
+    if path.exists():
+        return (name,), ()
+    if not glob.has_magic(name):
+        raise TlvError("image-missing", f"{name} is neither a file nor a folder", "a pattern is written 'photos/*.jpg'")
+    # Not `Path.glob`: patterns may be absolute.
+    files = sorted(match for match in glob.glob(name, recursive=True) if Path(match).is_file())  # noqa: PTH207
+    images = [file for file in files if file.lower().endswith(IMAGE_SUFFIXES)]
+    if not images:
+        raise TlvError("image-missing", f"{name} matches no image", "** matches folders at any depth")
+    if len(images) == len(files):
+        return images, ()
+    return images, (f"{name}: left out {counted(len(files) - len(images), 'file')}, no images by suffix",)

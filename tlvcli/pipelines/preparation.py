@@ -1,0 +1,73 @@
+"""How images are prepared where the user knows better than the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Protocol
+
+from pydantic import BeforeValidator, Field
+
+from tlvcli.core.errors import TlvError
+from tlvcli.core.provenance import Preprocessing
+
+
+def _split_numbers(value: object) -> object:
+    """Take `0.485,0.456,0.406` for three numbers."""
+    return value.split(",") if isinstance(value, str) else value
+
+
+Mean = Annotated[list[Annotated[float, Field(ge=0, le=1)]], BeforeValidator(_split_numbers)]
+Std = Annotated[list[Annotated[float, Field(gt=0)]], BeforeValidator(_split_numbers)]
+InterpolationName = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
+class PreparationSettings(Protocol):
+    """What settings may say of the preparation; None leaves it as it is."""
+
+    @property
+    def resize(self) -> int | None:
+        """Short side before the crop, in pixels."""
+        ...
+
+    @property
+    def mean(self) -> Sequence[float] | None:
+        """Of each channel, on a scale of 0 to 1."""
+        ...
+
+    @property
+    def std(self) -> Sequence[float] | None:
+        """Of each channel, on the same scale."""
+        ...
+
+    @property
+    def interpolation(self) -> str | None:
+        """How images are resized."""
+        ...
+
+
+def prepared_as_told(preprocessing: Preprocessing, settings: PreparationSettings) -> Preprocessing:
+    """Return the preprocessing with what the settings say in its place.
+
+    Raises:
+        TlvError: `preprocessing-invalid`, unless there is one number per channel and a crop lies within the image.
+    """
+    for name, numbers in (("mean", settings.mean), ("std", settings.std)):
+        if numbers is not None and len(numbers) != preprocessing.channels:
+            raise TlvError(
+                "preprocessing-invalid",
+                f"{name} has {len(numbers)} numbers, the network reads {preprocessing.channels} channels",
+                f"give {preprocessing.channels}, separated by commas",
+            )
+    if settings.resize is not None and settings.resize < preprocessing.image_size:
+        raise TlvError(
+            "preprocessing-invalid",
+            f"images of {settings.resize} px have no crop of {preprocessing.image_size} px",
+            "--image-size is the crop, --resize the short side before it",
+        )
+    told = {
+        "resize_size": settings.resize,
+        "mean": settings.mean and tuple(settings.mean),
+        "std": settings.std and tuple(settings.std),
+        "interpolation": settings.interpolation,
+    }
+    return preprocessing.model_copy(update={key: value for key, value in told.items() if value is not None})
