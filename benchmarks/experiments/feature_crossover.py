@@ -10,9 +10,10 @@ of the five classes. Seeds change sample, start, mapping and order; the source i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.experiments.cells import Row, Settings, experiment, tlv, top1_of, train
+from benchmarks.experiments.cells import Row, Settings, experiment, measure_cells, tlv, top1_of, train
 from benchmarks.real_data import find_data, pick_classes
 
 SOURCE_CLASSES = ("airplane", "automobile", "bird", "cat", "deer")
@@ -34,41 +35,40 @@ def measure(settings: Settings) -> list[Row]:
     target = pick_classes(cifar10, settings.out / "data" / "target", TARGET_CLASSES)
     source = make_source(settings, cifar10)
     images, test_images = settings.pick(3000, 100), settings.pick(5000, 100)
-    rows = []
-    for seed in settings.seeds():
-        for variant, (method, crosses) in VARIANTS.items():
-            cell = settings.out / variant / f"seed{seed}"
-            start = cell / "start.safetensors"
-            tlv(
-                cell / "transfer.json",
-                *("transfer", source, "resnet18", start),
-                *method,
-                *("--num-classes", str(len(TARGET_CLASSES)), "--seed", str(seed)),
-            )
-            report = train(
-                cell,
-                start,
-                f"{target}@train:{images}",
-                *("--recipe", "tlv", "--lr", "1e-3", "--image-size", "32", "--epochs", str(settings.pick(5, 1))),
-                *(("--crossover", source) if crosses else ()),
-                *("--seed", str(seed), "--data-seed", str(seed)),
-            )
-            top1 = top1_of(cell, f"{target}@test:{test_images}")
-            first = report["result"]["epochs"][0]["val_top1"]
-            rows.append(Row(variant, seed, {"test top-1": top1, "val top-1, epoch 1": first}))
-    return rows
+
+    def measure_cell(cell: Path, variant: tuple[tuple[str, ...], bool], seed: int) -> Mapping[str, float]:
+        method, crosses = variant
+        start = cell / "start.safetensors"
+        tlv(
+            cell / "transfer.json",
+            *("transfer", source, "resnet18", start),
+            *method,
+            *("--num-classes", str(len(TARGET_CLASSES)), "--seed", str(seed)),
+        )
+        report = train(
+            cell,
+            start,
+            f"{target}@train:{images}",
+            *("--recipe", "tlv", "--lr", "1e-3", "--image-size", "32", "--epochs", str(settings.pick(5, 1))),
+            *(("--crossover", source) if crosses else ()),
+            *("--seed", str(seed), "--data-seed", str(seed)),
+        )
+        top1 = top1_of(cell, f"{target}@test:{test_images}")
+        return {"test top-1": top1, "val top-1, epoch 1": report["result"]["epochs"][0]["val_top1"]}
+
+    return measure_cells(settings, VARIANTS, measure_cell)
 
 
-def make_source(settings: Settings, cifar10: Path) -> Path:
+def make_source(settings: Settings, cifar10: Path, *, num_images: int = 5000, epochs: int = 5) -> Path:
     """Train vgg11_bn on the source's classes, and return the best checkpoint."""
     classes = pick_classes(cifar10, settings.out / "data" / "source", SOURCE_CLASSES)
     cell = settings.out / "source"
     report = train(
         cell,
         "vgg11_bn@random",
-        f"{classes}@train:{settings.pick(5000, 50)}",
+        f"{classes}@train:{settings.pick(num_images, 50)}",
         *("--optimizer", "sgd", "--lr", "0.02", "--batch-size", "128", "--image-size", "32"),
-        *("--epochs", str(settings.pick(5, 1)), "--seed", "0"),
+        *("--epochs", str(settings.pick(epochs, 1)), "--seed", "0"),
     )
     print(f"source vgg11_bn: val top-1 {report['result']['val_top1']:.3f} on {', '.join(SOURCE_CLASSES)}", flush=True)
     return cell / "run" / "best.safetensors"

@@ -8,7 +8,10 @@ variants, 3 seeds.
 
 from __future__ import annotations
 
-from benchmarks.experiments.cells import Row, Settings, experiment, top1_of, train
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.experiments.cells import Row, Settings, experiment, measure_cells, top1_of, train
 from benchmarks.real_data import find_checkpoint, find_data
 
 VARIANTS = {
@@ -23,21 +26,19 @@ def measure(settings: Settings) -> list[Row]:
     hymenoptera = find_data(settings.data, "hymenoptera", settings.out / "unpacked")
     squeezenet = find_checkpoint(settings.data, "squeezenet1_1-imagenet.pth")
     data = f"{hymenoptera}@train:24" if settings.quick else hymenoptera
-    size = settings.pick(224, 64)
-    rows = []
-    for seed in settings.seeds():
-        for variant, arguments in VARIANTS.items():
-            cell = settings.out / variant.replace(", ", "-").replace(" ", "-") / f"seed{seed}"
-            report = train(
-                cell,
-                squeezenet,
-                data,
-                *("--strategy", "linear-probe", *arguments, "--image-size", str(size)),
-                *("--epochs", str(settings.pick(10, 2)), "--seed", str(seed)),
-            )
-            top1 = top1_of(cell, f"{hymenoptera}@val", which="last")
-            rows.append(Row(variant, seed, {"val top-1": top1, "seconds": report["run"]["seconds"]}))
-    return rows
+
+    def measure_cell(cell: Path, arguments: tuple[str, ...], seed: int) -> Mapping[str, float]:
+        report = train(
+            cell,
+            squeezenet,
+            data,
+            *("--strategy", "linear-probe", *arguments, "--image-size", str(settings.pick(224, 64))),
+            *("--epochs", str(settings.pick(10, 2)), "--seed", str(seed)),
+        )
+        top1 = top1_of(cell, f"{hymenoptera}@val", which="last")
+        return {"val top-1": top1, "seconds": report["run"]["seconds"]}
+
+    return measure_cells(settings, VARIANTS, measure_cell)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ Seeds change head, order and augmentation. About 12 minutes on two cores: 6 vari
 
 from __future__ import annotations
 
-from benchmarks.experiments.cells import Row, Settings, experiment, top1_of, train
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.experiments.cells import Row, Settings, experiment, measure_cells, top1_of, train
 from benchmarks.real_data import find_checkpoint, find_data
 
 LR = 3e-4
@@ -34,23 +37,21 @@ def measure(settings: Settings) -> list[Row]:
     squeezenet = find_checkpoint(settings.data, "squeezenet1_1-imagenet.pth")
     data = f"{hymenoptera}@train:24" if settings.quick else hymenoptera
     size, epochs = settings.pick(128, 64), settings.pick(12, 1)
-    rows = []
-    for seed in settings.seeds():
-        for variant, arguments in VARIANTS.items():
-            cell = settings.out / variant.replace(", ", "-").replace(" ", "-") / f"seed{seed}"
-            report = train(
-                cell,
-                squeezenet,
-                data,
-                *("--recipe", "non-binary", "--num-lowlrs", "4"),
-                *("--optimizer", "adamw", "--clip-norm", "1", "--lr", str(LR), *arguments),
-                *("--image-size", str(size), "--epochs", str(epochs), "--warmup-epochs", str(epochs / 8)),
-                *("--seed", str(seed)),
-            )
-            top1 = top1_of(cell, f"{hymenoptera}@val", which="last")
-            loss = report["result"]["epochs"][-1]["val_loss"]
-            rows.append(Row(variant, seed, {"val top-1": top1, "val loss": loss}))
-    return rows
+
+    def measure_cell(cell: Path, arguments: tuple[str, ...], seed: int) -> Mapping[str, float]:
+        report = train(
+            cell,
+            squeezenet,
+            data,
+            *("--recipe", "non-binary", "--num-lowlrs", "4"),
+            *("--optimizer", "adamw", "--clip-norm", "1", "--lr", str(LR), *arguments),
+            *("--image-size", str(size), "--epochs", str(epochs), "--warmup-epochs", str(epochs / 8)),
+            *("--seed", str(seed)),
+        )
+        top1 = top1_of(cell, f"{hymenoptera}@val", which="last")
+        return {"val top-1": top1, "val loss": report["result"]["epochs"][-1]["val_loss"]}
+
+    return measure_cells(settings, VARIANTS, measure_cell)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ all 10,000 test images. Seeds change sample, head and order. About 13 minutes on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.experiments.cells import Row, Settings, experiment, tlv, top1_of, train
+from benchmarks.experiments.cells import Row, Settings, experiment, measure_cells, tlv, top1_of, train
 from benchmarks.real_data import find_checkpoint, find_data
 
 # 220 images less the tenth that is held out.
@@ -32,34 +33,33 @@ def measure(settings: Settings) -> list[Row]:
     old = find_data(settings.data, "hymenoptera", settings.out / "unpacked")
     squeezenet = find_checkpoint(settings.data, "squeezenet1_1-imagenet.pth")
     new = f"{cifar10}@train:{settings.pick(NUM_IMAGES, 40)}"
-    rows = []
-    for seed in settings.seeds():
-        for variant, threshold in MASKS.items():
-            cell = settings.out / variant.replace(", ", "-").replace(" ", "-") / f"seed{seed}"
-            masking: tuple[str | Path, ...] = ()
-            if threshold is not None:
-                mask = cell / "mask.safetensors"
-                tlv(
-                    cell / "analyze.json",
-                    *("analyze-stats", squeezenet, "--source", f"{old}@train", "--target", new, "--mask", mask),
-                    # The classifier starts afresh and cannot be frozen.
-                    *("--layers", "features"),
-                    *("--image-size", "64", "--seed", str(seed), "--data-seed", str(seed), *threshold),
-                )
-                masking = ("--mask", mask, "--mask-scale", "0")
-            report = train(
-                cell,
-                squeezenet,
-                new,
-                *("--recipe", "statistics-mask", "--image-size", "64"),
-                *("--epochs", str(settings.pick(20, 2)), "--patience", "1000", *masking),
-                *("--seed", str(seed), "--data-seed", str(seed)),
+
+    def measure_cell(cell: Path, threshold: tuple[str, ...] | None, seed: int) -> Mapping[str, float]:
+        masking: tuple[str | Path, ...] = ()
+        if threshold is not None:
+            mask = cell / "mask.safetensors"
+            tlv(
+                cell / "analyze.json",
+                *("analyze-stats", squeezenet, "--source", f"{old}@train", "--target", new, "--mask", mask),
+                # The classifier starts afresh and cannot be frozen.
+                *("--layers", "features"),
+                *("--image-size", "64", "--seed", str(seed), "--data-seed", str(seed), *threshold),
             )
-            top1 = top1_of(cell, f"{cifar10}@test:{settings.pick(10_000, 200)}", which="last")
-            weights = [row for row in report["result"]["parameters"] if len(row["shape"]) > 1]
-            masked = sum(row["masked"] * row["shape"][0] for row in weights) / sum(row["shape"][0] for row in weights)
-            rows.append(Row(variant, seed, {"test top-1": top1, "channels frozen": masked}))
-    return rows
+            masking = ("--mask", mask, "--mask-scale", "0")
+        report = train(
+            cell,
+            squeezenet,
+            new,
+            *("--recipe", "statistics-mask", "--image-size", "64"),
+            *("--epochs", str(settings.pick(20, 2)), "--patience", "1000", *masking),
+            *("--seed", str(seed), "--data-seed", str(seed)),
+        )
+        top1 = top1_of(cell, f"{cifar10}@test:{settings.pick(10_000, 200)}", which="last")
+        weights = [row for row in report["result"]["parameters"] if len(row["shape"]) > 1]
+        masked = sum(row["masked"] * row["shape"][0] for row in weights) / sum(row["shape"][0] for row in weights)
+        return {"test top-1": top1, "channels frozen": masked}
+
+    return measure_cells(settings, MASKS, measure_cell)
 
 
 if __name__ == "__main__":

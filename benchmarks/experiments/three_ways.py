@@ -7,9 +7,10 @@ change sample, head and order. About 11 minutes on two cores: 4 variants, 3 seed
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.experiments.cells import Row, Settings, experiment, top1_of, train
+from benchmarks.experiments.cells import Row, Settings, experiment, measure_cells, top1_of, train
 from benchmarks.real_data import find_checkpoint, find_data
 
 VARIANTS = {
@@ -28,20 +29,19 @@ def measure(settings: Settings) -> list[Row]:
         "random": "squeezenet1_1@random",
     }
     train_images, test_images = settings.pick(8000, 200), settings.pick(10_000, 200)
-    rows = []
-    for seed in settings.seeds():
-        for variant, (source, strategy) in VARIANTS.items():
-            cell = settings.out / variant.replace(": ", "-").replace(" ", "-") / f"seed{seed}"
-            train(
-                cell,
-                sources[source],
-                f"{cifar10}@train:{train_images}",
-                *("--recipe", "three-ways", "--strategy", strategy, "--image-size", "64"),
-                *("--epochs", str(settings.pick(3, 1)), "--seed", str(seed), "--data-seed", str(seed)),
-            )
-            top1 = top1_of(cell, f"{cifar10}@test:{test_images}")
-            rows.append(Row(variant, seed, {"test top-1": top1}))
-    return rows
+
+    def measure_cell(cell: Path, variant: tuple[str, str], seed: int) -> Mapping[str, float]:
+        source, strategy = variant
+        train(
+            cell,
+            sources[source],
+            f"{cifar10}@train:{train_images}",
+            *("--recipe", "three-ways", "--strategy", strategy, "--image-size", "64"),
+            *("--epochs", str(settings.pick(3, 1)), "--seed", str(seed), "--data-seed", str(seed)),
+        )
+        return {"test top-1": top1_of(cell, f"{cifar10}@test:{test_images}")}
+
+    return measure_cells(settings, VARIANTS, measure_cell)
 
 
 if __name__ == "__main__":
