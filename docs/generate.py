@@ -25,13 +25,21 @@ from tlvcli.models.builders import classifier_names
 from tlvcli.models.recognition.index import format_index
 from tlvcli.models.recognition.make import Skeleton, compress, make_catalogue, make_index, read_skeleton
 from tlvcli.pipelines import analyze_stats as analyze_pipeline
+from tlvcli.pipelines import compare as compare_pipeline
 from tlvcli.pipelines import convert as convert_pipeline
+from tlvcli.pipelines import doctor as doctor_pipeline
 from tlvcli.pipelines import eval as eval_pipeline
 from tlvcli.pipelines import inspect as inspect_pipeline
+from tlvcli.pipelines import predict as predict_pipeline
 from tlvcli.pipelines import train as train_pipeline
 from tlvcli.pipelines import transfer as transfer_pipeline
 from tlvcli.pipelines.analysis.config import AnalyzeStatsConfig
+from tlvcli.pipelines.comparing.config import CompareConfig
+from tlvcli.pipelines.comparing.result import CompareResult
+from tlvcli.pipelines.health.result import DoctorResult
 from tlvcli.pipelines.inspection.result import InspectResult
+from tlvcli.pipelines.predicting.config import PredictConfig
+from tlvcli.pipelines.predicting.result import PredictResult
 from tlvcli.pipelines.training.recipe import RECIPES, recipe_path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,7 +51,10 @@ COMMANDS: dict[str, tuple[Any, type[BaseModel], type[BaseModel]]] = {
     "analyze-stats": (analyze_pipeline, AnalyzeStatsConfig, analyze_pipeline.AnalyzeStatsResult),
     "train": (train_pipeline, train_pipeline.TrainConfig, train_pipeline.TrainResult),
     "eval": (eval_pipeline, eval_pipeline.EvalConfig, eval_pipeline.EvalResult),
+    "predict": (predict_pipeline, PredictConfig, PredictResult),
+    "compare": (compare_pipeline, CompareConfig, CompareResult),
     "convert": (convert_pipeline, convert_pipeline.ConvertConfig, convert_pipeline.ConvertResult),
+    "doctor": (doctor_pipeline, doctor_pipeline.DoctorConfig, DoctorResult),
 }
 
 
@@ -151,17 +162,25 @@ def _choices(title: str, entry: TransferMethod | Part | Strategy, prefix: str, l
 def _table(config: type[BaseModel], prefix: str = "") -> Iterator[str]:
     yield "| key | values | default | meaning |"
     yield "|---|---|---|---|"
+    yield from _rows(config, prefix)
+
+
+def _rows(config: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in config.model_fields.items():
         default = "required" if field.default is PydanticUndefined else f"`{json.dumps(field.default)}`"
         if field.default_factory is not None:
             default = "empty"
         yield f"| `{prefix}{name}` | {_values(field.annotation)} | {default} | {field.description} |"
+        for choices in getattr(field.annotation, "__args__", ()):
+            if isinstance(choices, type) and issubclass(choices, BaseModel):
+                yield from _rows(choices, f"{prefix}{name}.")
 
 
 def _values(annotation: Any) -> str:
     arguments = [part for part in getattr(annotation, "__args__", ()) if part not in (type(None), Ellipsis)]
     if not arguments:
-        return str(annotation.__name__)
+        is_group = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        return "keys and values" if is_group else str(annotation.__name__)
     if all(isinstance(argument, str) for argument in arguments):
         return ", ".join(f"`{argument}`" for argument in arguments)
     origin = getattr(annotation, "__origin__", None)

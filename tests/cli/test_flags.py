@@ -8,11 +8,13 @@ import pytest
 import typer
 
 from tlvcli.cli.app import app
-from tlvcli.cli.options import complete_architecture
 from tlvcli.pipelines.analysis.config import AnalyzeStatsConfig
+from tlvcli.pipelines.comparing.config import CompareConfig
 from tlvcli.pipelines.convert import ConvertConfig
+from tlvcli.pipelines.doctor import DoctorConfig
 from tlvcli.pipelines.eval import EvalConfig
 from tlvcli.pipelines.inspect import InspectConfig
+from tlvcli.pipelines.predicting.config import PredictConfig
 from tlvcli.pipelines.training.config import TrainConfig
 from tlvcli.pipelines.transfer import TransferConfig
 
@@ -29,6 +31,7 @@ FLAGS = {
         *("source", "target_arch", "out", "method", "num_classes", "in_chans", "target_checkpoint", "dtype", "key"),
         *("source_arch", "allow_nan", "dry_run", "save_plan", "plan", "only", "skip", "min_coverage", "shard_size"),
         *("seed", "offline", "force", "report"),
+        *("rescale", "fit", "calibrate", "image_size", "data_seed", "download", "device", "workers"),
     },
     "analyze-stats": {
         *("checkpoint", "source", "target", "against", "data", "score", "weights"),
@@ -47,10 +50,25 @@ FLAGS = {
         *("recommended_rates", "feature_cache", "checkpoint_every", "resume", "compile", "sync_bn"),
         "tensorboard",
     },
-    "eval": {"checkpoint", "batch_size", "seed", "offline", "report", "force", *DATA},
+    "eval": {
+        *("checkpoint", "batch_size", "seed", "offline", "report", "force", *DATA),
+        *("against", "against_arch", "min_accuracy", "gate", "predictions", "worst", "html", "bootstrap"),
+        *("class_map", "resize", "mean", "std", "interpolation", "skip_corrupt"),
+    },
+    "predict": {
+        *("checkpoint", "images", "null", "top", "csv", "jsonl", "features", "batch_size"),
+        *("resize", "mean", "std", "interpolation", "seed", "offline", "report", "force"),
+        *DATA - {"data", "download", "data_seed"},
+    },
+    "doctor": {"online", "timeout", "report", "force"},
     "convert": {
         *("checkpoint", "out", "dtype", "key", "ema", "arch", "shard_size"),
         *("dry_run", "offline", "report", "force"),
+    },
+    "compare": {
+        *("source", "target_arch", "data", "out", "methods", "strategies", "grid", "seeds", "baseline", "test_data"),
+        *("dry_run", "recipe", "epochs", "batch_size", "lr", "image_size", "source_arch", "download", "data_seed"),
+        *("jobs", "keep", "seed", "device", "offline", "report", "force"),
     },
 }
 CONFIGS = {
@@ -59,7 +77,10 @@ CONFIGS = {
     "analyze-stats": AnalyzeStatsConfig,
     "train": TrainConfig,
     "eval": EvalConfig,
+    "predict": PredictConfig,
+    "doctor": DoctorConfig,
     "convert": ConvertConfig,
+    "compare": CompareConfig,
 }
 
 
@@ -70,7 +91,17 @@ def _parameters(command: str) -> dict[str, Any]:
 
 def test_the_commands() -> None:
     group: Any = typer.main.get_command(app)
-    assert list(group.commands) == ["inspect", "transfer", "analyze-stats", "train", "eval", "convert"]
+    assert list(group.commands) == [
+        "inspect",
+        "transfer",
+        "analyze-stats",
+        "train",
+        "eval",
+        "predict",
+        "convert",
+        "compare",
+        "doctor",
+    ]
 
 
 @pytest.mark.parametrize("command", list(FLAGS))
@@ -90,8 +121,3 @@ def test_every_flag_has_a_key_and_shows_its_default(command: str) -> None:
             assert shown == str(default), name
         if isinstance(shown, str) and shown.replace(".", "").isdecimal():
             assert float(shown) == default, name
-
-
-def test_architectures_are_completed_without_torch() -> None:
-    assert complete_architecture("resnet1") == ["resnet101", "resnet152", "resnet18"]
-    assert complete_architecture("vgg16") == ["vgg16", "vgg16_bn"]

@@ -8,9 +8,12 @@ import typer
 
 from tlvcli import __version__
 from tlvcli.cli.analyze_stats import analyze_stats
+from tlvcli.cli.compare import compare
 from tlvcli.cli.convert import convert
+from tlvcli.cli.doctor import doctor
 from tlvcli.cli.eval import evaluate
 from tlvcli.cli.inspect import inspect
+from tlvcli.cli.predict import predict
 from tlvcli.cli.train import train
 from tlvcli.cli.transfer import transfer
 
@@ -45,4 +48,7 @@ app.command("transfer")(transfer)
 app.command("analyze-stats")(analyze_stats)
 app.command("train")(train)
 app.command("eval")(evaluate)
+app.command("predict")(predict)
 app.command("convert")(convert)
+app.command("compare")(compare)
+app.command("doctor")(doctor)

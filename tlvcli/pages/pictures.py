@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 # The last entry of a palette stands for what is not known.
 _MISSING = 255
 _MISSING_COLOUR = (128, 128, 128)
+# An image whose longer side is no longer loses too much as JPEG, and takes little room anyway.
+SMALL = 64
+# Seen on white and on the dark paper alike.
+_RIGHT_COLOUR, _WRONG_COLOUR = (38, 132, 204), (230, 104, 16)
+_TONES = 128
 # One that also tells by lightness alone, for print and for those who see fewer colours.
 _COLOURS = "magma"
 
@@ -44,6 +49,27 @@ def colour_ramp() -> str:
     import numpy as np
 
     return colour_map(np.linspace(0, 1, 64)[None], 0, 1)
+
+
+def thumbnail(pixels: NDArray[Any]) -> str:
+    """Return the address of an image [h, w, 3] or [h, w], uint8, without loss where it is small."""
+    from PIL import Image as ImageModule
+
+    if max(pixels.shape[:2]) > SMALL:
+        return photograph(pixels)
+    return _address(ImageModule.fromarray(pixels), "PNG", optimize=True)
+
+
+def two_tone(right: NDArray[Any], wrong: NDArray[Any]) -> str:
+    """Return the address of a picture of two matrices [h, w] of opacities, 0 to 1, of which the larger is drawn."""
+    import numpy as np
+    from PIL import Image as ImageModule
+
+    levels = (np.maximum(right, wrong) * (_TONES - 1)).round().astype(np.uint8)
+    image = ImageModule.fromarray(np.where(wrong > right, levels + _TONES, levels).astype(np.uint8))
+    image.putpalette([*_RIGHT_COLOUR * _TONES, *_WRONG_COLOUR * _TONES])
+    opacities = np.linspace(0, 255, _TONES).round().astype(np.uint8)
+    return _address(image, "PNG", optimize=True, transparency=bytes([*opacities, *opacities]))
 
 
 def _address(image: Image, kind: str, **options: Any) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -40,6 +42,14 @@ def make_scale(values: Iterable[float], start: float, end: float) -> Scale:
     return _linear_scale(min(0.0, *held), max(0.0, *held), start, end)
 
 
+def linear_scale(values: Iterable[float], start: float, end: float) -> Scale:
+    """Return a linear scale that ends on round numbers just beyond the values, and need not hold zero."""
+    held = list(values)
+    least, most = min(held), max(held)
+    margin = 0.0 if least < most else 0.05 * abs(least) or 0.5
+    return _linear_scale(least - margin, most + margin, start, end)
+
+
 def _log_scale(least: float, most: float, start: float, end: float) -> Scale:
     margin = (most / least) ** 0.04
     low, high = least / margin, most * margin
@@ -55,6 +65,7 @@ def _linear_scale(least: float, most: float, start: float, end: float) -> Scale:
     span = most - least or 1.0
     power = 10.0 ** math.floor(math.log10(span))
     step = next(factor * power for factor in (0.2, 0.5, 1, 2) if span <= 6 * factor * power)
-    first, last = math.floor(least / step), math.ceil((least + span) / step)
+    # A value that is on a tick but for rounding needs no tick beyond it.
+    first, last = math.floor(least / step + _ROUNDING), math.ceil((least + span) / step - _ROUNDING)
     ticks = tuple(number * step for number in range(first, last + 1))
     return Scale(ticks[0], ticks[-1], start, end, False, ticks)
