@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint type bench docs golden clean
+.PHONY: help setup demo test fuzz check lint type bench docs golden clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,12 @@ demo: $(READY)  ## train a source, transfer it, train and evaluate the target, b
 # A process for each core, with one thread each: threads of several torch processes would wait for one another.
 test: $(READY)  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+SECONDS ?= 60
+SEED ?= 0
+
+fuzz: $(READY)  ## damage files for SECONDS=60 from SEED=0 on; their readers may let out errors of ours alone
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 
 check: lint type test  ## everything CI checks
 

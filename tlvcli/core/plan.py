@@ -34,7 +34,7 @@ class PlanRow(BaseModel):
     under `TENSOR:ROLE`. `transferred` is the share of elements whose value comes from the source.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     tensor: str
     shape: tuple[int, ...]

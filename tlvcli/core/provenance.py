@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 class _Noun(BaseModel):
     # Unknown keys of a later version are dropped, not refused: an old tlv still reads a new file.
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Architecture(_Noun):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticSerializationError
+
+from tlvcli.core.file_names import NamedText
 
 ResultT = TypeVar("ResultT", bound=BaseModel)
 
@@ -52,7 +56,7 @@ class Gate(ReportPart):
 
     flag: str = Field(description="as the user writes it, as in --min-coverage 0.8")
     met: bool
-    message: str = Field(description="what was found")
+    message: NamedText = Field(description="what was found")
 
 
 class Report(ReportPart, Generic[ResultT]):
@@ -65,7 +69,7 @@ class Report(ReportPart, Generic[ResultT]):
     config: dict[str, Any] = Field(description="resolved; fed back with --config it repeats the run")
     result: ResultT
     outputs: list[OutputInfo]
-    warnings: list[str]
+    warnings: list[NamedText]
     gates: list[Gate] = Field(
         default_factory=list, description="conditions that the user set; exit 1 if one is not met"
     )
@@ -74,4 +78,7 @@ class Report(ReportPart, Generic[ResultT]):
 
     def to_json(self) -> str:
         """Return the report as indented JSON with a final newline."""
-        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+        try:
+            return self.model_dump_json(by_alias=True, indent=2) + "\n"
+        except PydanticSerializationError:  # the path of a file whose name is not UTF-8, which JSON can only escape
+            return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"

@@ -6,27 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tlvcli.core.errors import TlvError
+from tlvcli.io.plain_yaml import read_yaml
+
+_HINT = "write keys and values, as in docs/config.md"
+MAX_CONFIG_BYTES = 1_000_000
+MAX_EVENTS = 20_000
 
 
 def read_settings(path: Path) -> dict[str, Any]:
     """Return the file's mapping with `-` in keys read as `_`, or raise `config-unreadable`."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TlvError(
-            "config-unreadable", f"cannot read {path}: {error.strerror}", "check the path given to --config"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise TlvError(
-            "config-unreadable", f"{path} is not YAML{line}", "write keys and values, as in docs/config.md"
-        ) from error
+    content = read_yaml(
+        path, error_id="config-unreadable", hint=_HINT, most_bytes=MAX_CONFIG_BYTES, most_events=MAX_EVENTS
+    )
     if content is None:
         return {}
     if not isinstance(content, Mapping):
-        raise TlvError("config-unreadable", f"{path} holds no mapping", "write keys and values, as in docs/config.md")
+        raise TlvError("config-unreadable", f"{path} holds no mapping", _HINT)
     return {str(key).replace("-", "_"): value for key, value in content.items()}

@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tlvcli.core.file_names import as_text
 from tlvcli.core.report import OutputInfo
 from tlvcli.io.atomic import atomic_file
 
@@ -20,7 +21,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]],
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows([int(cell) if isinstance(cell, bool) else cell for cell in row] for row in rows)
-    data = text.getvalue().encode()
+    data = as_text(text.getvalue()).encode()
     with atomic_file(path, force=force) as stream:
         stream.write(data)
     return OutputInfo(role="csv", path=str(path), sha256=hashlib.sha256(data).hexdigest())

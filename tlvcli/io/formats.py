@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import pickletools
 import stat
-import tarfile
+import struct
 import zipfile
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,12 +14,17 @@ from typing import Literal
 
 from tlvcli.core.errors import TlvError
 from tlvcli.io.safetensors_header import MAX_HEADER_BYTES
+from tlvcli.io.zip_archive import read_members
 
 CheckpointFormat = Literal["safetensors", "pytorch-zip", "pytorch-legacy", "sharded"]
 
 HEAD_BYTES = 4096
 INDEX_SUFFIX = ".index.json"
 CHECKPOINT_SUFFIXES = (INDEX_SUFFIX, ".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".th", ".tar")
+
+# The first PyTorch versions wrote sys_info, pickle, tensors and storages, each with an extended header at most.
+_TAR_MEMBERS = 8
+_TAR_BLOCK = 512
 
 _DOWNLOAD_AGAIN = "the download failed or stopped; fetch the file again"
 _UNPACK = "unpack it and name the file inside"
@@ -125,9 +131,8 @@ def _refuse_failed_download(path: Path, head: bytes) -> None:
 
 def _refuse_foreign_zip(path: Path) -> None:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        names = [member.filename for member in read_members(path)]
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
         raise TlvError(
             "checkpoint-truncated",
             f"{path} begins as a zip archive, but its table of contents is cut off or damaged",
@@ -160,18 +165,28 @@ def _refuse_archive(path: Path, head: bytes) -> None:
 
 
 def _refuse_tar(path: Path) -> None:
-    try:
-        with tarfile.open(path, "r:") as archive:
-            names = set(archive.getnames())
-    except tarfile.TarError as error:
-        raise TlvError("checkpoint-truncated", f"{path} is a damaged tar archive", _DOWNLOAD_AGAIN) from error
-    if {"storages", "tensors", "pickle"} <= names:
+    if {"storages", "tensors", "pickle"} <= _first_names_in_tar(path):
         raise TlvError(
             "checkpoint-unsupported",
             f"{path} is in the tar format of the first PyTorch versions, which has no weights-only reading",
             "where you trust it: torch.save(torch.load(FILE, weights_only=False), NEW_FILE)",
         )
     raise TlvError("checkpoint-packed", f"{path} is a tar archive", _UNPACK)
+
+
+def _first_names_in_tar(path: Path) -> set[str]:
+    # Not the tarfile module, which reads whatever an extended header says it has, and every header there is.
+    names: set[str] = set()
+    with path.open("rb") as stream:
+        for _ in range(_TAR_MEMBERS):
+            header = stream.read(_TAR_BLOCK)
+            names.add(header[:100].rstrip(b"\0").decode(errors="replace"))
+            try:
+                num_bytes = int(header[124:136].strip(b" \0"), 8)
+            except ValueError:
+                break
+            stream.seek(-(-num_bytes // _TAR_BLOCK) * _TAR_BLOCK, os.SEEK_CUR)
+    return names
 
 
 def _looks_like_index(path: Path, head: bytes) -> bool:

@@ -70,6 +70,9 @@ _CONTAINERS: dict[str, Callable[..., Any]] = {
 }
 
 
+INERT_NAMES = frozenset((*_OBJECTS, *_CONTAINERS))
+
+
 def inert_globals() -> list[tuple[Callable[..., Any], str]]:
     """Return every stand-in with the full name that it stands for, for `torch.serialization.safe_globals`."""
     return [*((Inert, name) for name in _OBJECTS), *((make, name) for name, make in _CONTAINERS.items())]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tlvcli.core.errors import TlvError
 from tlvcli.io.inert import Inert
 
 if TYPE_CHECKING:
@@ -14,6 +17,10 @@ if TYPE_CHECKING:
 
 _MOST_CHARACTERS = 60
 _MOST_ENTRIES = 4
+# Of a pickle, mappings are dicts or descend from them.
+_CONTAINERS = (dict, list, tuple, set)
+# One value counts in each entry that leads to it, so a small pickle can hold any number.
+MAX_VALUES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -30,18 +37,39 @@ class LeftOut:
     holds: str = "tensor"
 
 
-def weigh(name: str, value: object) -> LeftOut:
-    """Return how many tensors lie in `value`, in however many mappings and lists, and their bytes."""
-    sizes = [tensor.numel() * tensor.element_size() for tensor in _tensors_in(value)]
-    return LeftOut(name, len(sizes), sum(sizes), _say(value))
+def weigh_all(path: Path, entries: Iterable[tuple[str, object]]) -> tuple[LeftOut, ...]:
+    """Return for each entry how many tensors lie in it, in however many mappings and lists, and their bytes.
+
+    Raises:
+        TlvError: `checkpoint-unsupported` where the entries share so much that looking into each takes too long.
+    """
+    from torch import Tensor
+
+    weighed: list[LeftOut] = []
+    num_seen = 0
+    for name, value in entries:
+        tensors: list[Tensor] = []
+        for values in _walk(value):
+            num_seen += len(values)
+            if num_seen > MAX_VALUES:
+                raise TlvError(
+                    "checkpoint-unsupported",
+                    f"{path} holds more than {MAX_VALUES} values beside its tensors, {name} among them",
+                    "save the state_dict alone",
+                )
+            tensors += [inner for inner in values if isinstance(inner, Tensor)]
+        num_bytes = sum(math.prod(tensor.shape) * tensor.dtype.itemsize for tensor in tensors)
+        weighed.append(LeftOut(name, len(tensors), num_bytes, _say(value)))
+    return tuple(weighed)
 
 
 def _say(value: object) -> str:
-    from torch import Tensor
+    from torch import Tensor, strided
 
     if isinstance(value, Tensor):
         shape = "x".join(map(str, value.shape))
-        return f"tensor {shape}" if shape or value.is_meta else _say(value.item())
+        is_number = not shape and value.layout == strided and not value.is_meta
+        return _say(Tensor.item(value)) if is_number else f"tensor {shape}".rstrip()
     if isinstance(value, Inert):
         return f"settings {_entries(value.state)}" if value.state else "an object, not looked into"
     if isinstance(value, Mapping):
@@ -72,14 +100,14 @@ def _cut(text: str) -> str:
     return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
 
 
-def _tensors_in(value: object) -> Iterator[Tensor]:
-    from torch import Tensor
-
-    waiting, seen = [value], set[int]()  # a pickle may hold itself
+def _walk(value: object) -> Iterator[Collection[object]]:
+    """Yield the value itself, then the values of every mapping, list, tuple and set in it, each of them once."""
+    waiting: list[Collection[object]] = [(value,)]
+    seen = set[int]()  # a pickle may hold itself
     while waiting:
-        inner = waiting.pop()
-        if isinstance(inner, Tensor):
-            yield inner
-        elif isinstance(inner, (Mapping, list, tuple, set)) and id(inner) not in seen:
-            seen.add(id(inner))
-            waiting.extend(inner.values() if isinstance(inner, Mapping) else inner)
+        values = waiting.pop()
+        yield values
+        for inner in values:
+            if isinstance(inner, _CONTAINERS) and id(inner) not in seen:
+                seen.add(id(inner))
+                waiting.append(inner.values() if isinstance(inner, dict) else inner)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import pickletools
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import IO, Any
 
 # A legacy PyTorch file is this many pickles, then raw numbers in which anything might look like an opcode.
 _MAX_PICKLES = 5
+# Enough to name what is asked for; a hostile pickle may go on for hours.
+_MAX_OPCODES = 50_000
 
 _TEXTS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"})
 _STORES = frozenset({"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"})
 _FETCHES = frozenset({"GET", "BINGET", "LONG_BINGET"})
 
 
-def globals_in(stream: IO[bytes]) -> tuple[str, ...]:
-    """Return every `module.name` in the pickles that follow each other in `stream`, as it stands there."""
+def globals_in(raw: bytes) -> tuple[str, ...]:
+    """Return every `module.name` in the pickles that `raw` begins with, as it stands there."""
     found: dict[str, None] = {}
+    stream = io.BytesIO(raw)
     # pickletools raises whatever a damaged pickle makes it raise; what came before still counts.
     with suppress(Exception):
         for _ in range(_MAX_PICKLES):
@@ -32,7 +37,7 @@ def _walk(stream: IO[bytes]) -> Iterator[str]:
     top = ""
     num_stored = 0
     opcodes: Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]] = pickletools.genops(stream)
-    for opcode, argument, _ in opcodes:
+    for opcode, argument, _ in islice(opcodes, _MAX_OPCODES):
         name = opcode.name
         if name in _STORES:
             memo[num_stored if name == "MEMOIZE" else argument] = top

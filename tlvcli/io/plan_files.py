@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tlvcli.core.errors import TlvError
+from tlvcli.core.errors import TlvError, printable
 from tlvcli.core.plan import PlanRow, TransferPlan
 from tlvcli.core.provenance import Ancestor, Architecture
 from tlvcli.core.report import OutputInfo
@@ -17,17 +17,19 @@ from tlvcli.core.tensors import TensorsInMemory
 from tlvcli.io.atomic import atomic_file, refuse_existing
 from tlvcli.io.checkpoint import open_checkpoint
 from tlvcli.io.hashing import hash_file
+from tlvcli.io.plain_yaml import read_yaml
 from tlvcli.io.safetensors_writer import write_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PLAN_SCHEMA = "tlv.plan/1"
-# A plan has some 200 bytes a row; the largest networks have some thousand tensors.
-_MAX_PLAN_BYTES = 100_000_000
+# A plan has some 200 bytes and 30 values a row; the largest networks have some thousand tensors.
+MAX_PLAN_BYTES = 10_000_000
+MAX_EVENTS = 500_000
+_HINT = "a plan is what tlv transfer --save-plan wrote"
 
-# The C parser of libyaml where there is one, which is ten times as fast.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# The C emitter of libyaml where there is one, which is ten times as fast.
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -39,7 +41,7 @@ class SavedPlan(BaseModel):
     wrote them, by which an edited plan is told.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
     schema_id: Literal["tlv.plan/1"] = Field("tlv.plan/1", alias="schema")
     tlv_version: str
@@ -92,37 +94,20 @@ def read_plan(path: Path) -> tuple[SavedPlan, TransferPlan]:
         TlvError: `plan-unreadable`, `plan-version` for one of another format, `plan-invalid` naming every row that
             is none, or whatever is wrong with the file of its arrays.
     """
-    saved = _parse(path, _load(path))
+    content = read_yaml(path, error_id="plan-unreadable", hint=_HINT, most_bytes=MAX_PLAN_BYTES, most_events=MAX_EVENTS)
+    saved = _parse(path, content)
     arrays: dict[str, Tensor] = {}
     if saved.arrays is not None:
-        if Path(saved.arrays).name != saved.arrays:
+        if Path(saved.arrays).name != saved.arrays or printable(saved.arrays) != saved.arrays:
             raise TlvError("plan-invalid", f"{path} names its arrays {saved.arrays}", "a plan names a file beside it")
         file = open_checkpoint(path.parent / saved.arrays)
         arrays = {spec.name: file.read(spec.name) for spec in file.specs}
     return saved, TransferPlan(saved.rows, arrays, recommended_rates=saved.recommended_rates)
 
 
-def _load(path: Path) -> Any:
-    hint = "a plan is what tlv transfer --save-plan wrote"
-    try:
-        if path.stat().st_size > _MAX_PLAN_BYTES:
-            raise TlvError("plan-unreadable", f"{path} is larger than any plan", hint)
-        text = path.read_text(encoding="utf-8")
-        # An alias can stand for any amount of text; no plan has one.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader)):
-            raise TlvError("plan-unreadable", f"{path} uses YAML aliases", hint)
-        return yaml.load(text, Loader=_Loader)  # a safe loader: plain data only
-    except OSError as error:
-        raise TlvError("plan-unreadable", f"cannot read {path}: {error.strerror}", "check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise TlvError("plan-unreadable", f"{path} is not YAML{where}", hint) from error
-
-
 def _parse(path: Path, content: Any) -> SavedPlan:
     if not isinstance(content, Mapping) or "schema" not in content:
-        raise TlvError("plan-unreadable", f"{path} is no plan", "a plan is what tlv transfer --save-plan wrote")
+        raise TlvError("plan-unreadable", f"{path} is no plan", _HINT)
     if content["schema"] != PLAN_SCHEMA:
         raise TlvError(
             "plan-version",
@@ -133,7 +118,7 @@ def _parse(path: Path, content: Any) -> SavedPlan:
         return SavedPlan.model_validate(content)
     except ValidationError as error:
         # Rows first: they are what people edit.
-        faults = sorted(error.errors(include_url=False), key=lambda fault: fault["loc"][0] != "rows")
+        faults = sorted(error.errors(include_url=False), key=lambda fault: fault["loc"][:1] != ("rows",))
     rows = content.get("rows")
     raise TlvError(
         "plan-invalid",
@@ -145,7 +130,7 @@ def _parse(path: Path, content: Any) -> SavedPlan:
 
 def _describe(fault: Any, rows: Any) -> str:
     where = list(fault["loc"])
-    if len(where) > 1 and where[0] == "rows" and isinstance(where[1], int):
+    if len(where) > 1 and where[0] == "rows" and isinstance(rows, list) and isinstance(where[1], int):
         row = rows[where[1]]
         name = row.get("tensor") if isinstance(row, Mapping) else None
         where = [f"row {where[1] + 1} ({name})" if name else f"row {where[1] + 1}", *where[2:]]

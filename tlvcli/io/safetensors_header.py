@@ -14,8 +14,11 @@ from tlvcli.core.errors import TlvError
 from tlvcli.core.graph import TensorSpec
 from tlvcli.io.strict_json import JsonFaultError, parse_object
 
-# The format's own limit; without one, eight lying bytes would make a reader allocate all there is.
-MAX_HEADER_BYTES = 100_000_000
+# A tenth of the format's own limit, and still a hundred bytes for each of a hundred thousand tensors: text takes up
+# to nine times its bytes until it is parsed, and eight lying bytes shall not cost more than that.
+MAX_HEADER_BYTES = 10_000_000
+MAX_DIMENSIONS = 64
+_MAX_NAME_CHARACTERS = 10_000
 
 DTYPES = {
     "F64": "float64",
@@ -107,6 +110,8 @@ def _parse(path: Path, raw: bytes) -> dict[str, Any]:
 
 
 def _check_entry(path: Path, name: str, entry: Any) -> tuple[TensorSpec, int, int]:
+    if len(name) > _MAX_NAME_CHARACTERS:
+        raise _corrupt(path, f"holds a tensor with a name of {len(name)} characters")
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise _corrupt(path, f"describes {name} by something other than dtype, shape and data_offsets")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -114,13 +119,13 @@ def _check_entry(path: Path, name: str, entry: Any) -> tuple[TensorSpec, int, in
     if dtype is None:
         raise TlvError(
             "checkpoint-unsupported",
-            f"{path} stores {name} as {code}",
+            f"{path} stores {name} as {_cut(code)}",
             "convert it to a dtype of torch",
         )
-    if not _are_sizes(shape):
-        raise _corrupt(path, f"gives {name} the shape {shape}")
+    if not _are_sizes(shape) or not _can_be_counted(shape):
+        raise _corrupt(path, f"gives {name} the shape {_cut(shape)}")
     if not _are_sizes(offsets) or len(offsets) != 2:
-        raise _corrupt(path, f"places {name} at {offsets}")
+        raise _corrupt(path, f"places {name} at {_cut(offsets)}")
     begin, end = offsets
     needed = math.prod(shape) * ITEM_BYTES[dtype]
     if end - begin != needed:
@@ -131,6 +136,16 @@ def _check_entry(path: Path, name: str, entry: Any) -> tuple[TensorSpec, int, in
 def _are_sizes(values: Any) -> bool:
     # A bool is an int to Python; sizes beyond 63 bits are none to torch.
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
+
+
+def _can_be_counted(shape: list[int]) -> bool:
+    # torch counts in 63 bits, and leaves out zeros only at the end.
+    return len(shape) <= MAX_DIMENSIONS and math.prod(max(size, 1) for size in shape) < 2**59
+
+
+def _cut(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _check_places(path: Path, placed: list[tuple[TensorSpec, int, int]], num_bytes: int) -> None:

@@ -12,8 +12,8 @@ from tlvcli.io.formats import recognise_format
 from tlvcli.io.stored_tensors import StoredTensors, stored_in_safetensors, stored_in_torch_file
 from tlvcli.io.strict_json import JsonFaultError, parse_object
 
-# As for the header of a safetensors file; the indexes of the largest models are a tenth of it.
-MAX_INDEX_BYTES = 100_000_000
+# The indexes of the largest language models have half of it, for a hundred thousand tensors.
+MAX_INDEX_BYTES = 20_000_000
 # No file system in use takes longer names, and asking one raises.
 _MAX_NAME_BYTES = 255
 

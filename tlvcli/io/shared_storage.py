@@ -57,10 +57,25 @@ def _compare(tensors: Mapping[str, Tensor]) -> SharedStorage:
     once, twice = (torch.zeros((end - begin) // unit, dtype=torch.bool) for _ in range(2))
     for tensor in tensors.values():
         window = _window(once, tensor, begin, unit)
-        _window(twice, tensor, begin, unit).logical_or_(window)
+        if _names_elements_twice(tensor):  # where torch writes nothing but a constant
+            places = torch.unique(_window(torch.arange(len(once)), tensor, begin, unit))
+            twice[places] |= once[places]
+        else:
+            _window(twice, tensor, begin, unit).logical_or_(window)
         window.fill_(True)
     names = tuple(name for name, tensor in tensors.items() if _window(twice, tensor, begin, unit).any())
     return SharedStorage(names, sum(sizes.values()) - int(once.sum()) * unit)
+
+
+def _names_elements_twice(tensor: Tensor) -> bool:
+    """Return whether one element may stand at several places, as in what `unfold` returns; expanded ones apart."""
+    reached = 0
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if stride and size > 1:
+            if stride <= reached:
+                return True
+            reached += (size - 1) * stride
+    return False
 
 
 def _window(marks: Tensor, tensor: Tensor, begin: int, unit: int) -> Tensor:

@@ -11,13 +11,17 @@ from tlvcli.core.errors import TlvError
 from tlvcli.core.graph import TensorSpec
 from tlvcli.core.tensors import TensorsInMemory
 from tlvcli.io.formats import CheckpointFormat
-from tlvcli.io.left_out import LeftOut, weigh
+from tlvcli.io.left_out import LeftOut, weigh_all
 from tlvcli.io.safetensors_data import bytes_reader, tensor_of_bytes
 from tlvcli.io.safetensors_header import DTYPES, read_header
 from tlvcli.io.shared_storage import SharedStorage, find_shared
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# Tied weights and expanded buffers count twice; a file of a kilobyte shall not become a terabyte when it is written.
+FREE_BYTES = 50_000_000
+MAX_RATIO = 20
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,9 @@ def stored_in_torch_file(path: Path, format: CheckpointFormat) -> StoredTensors:
     content = load_torch_file(path, format)
     entries = content if isinstance(content, Mapping) else {}
     named = {
-        name: value.detach() for name, value in entries.items() if isinstance(name, str) and isinstance(value, Tensor)
+        name: Tensor.detach(value)
+        for name, value in entries.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
     }
     refuse_unusual(path, named)
     tensors = TensorsInMemory(named)
@@ -69,19 +75,29 @@ def stored_in_torch_file(path: Path, format: CheckpointFormat) -> StoredTensors:
         metadata={},
         reader=tensors.read,
         bytes_reader=tensors.read_bytes,
-        left_out=tuple(weigh(str(name), value) for name, value in entries.items() if name not in named),
+        left_out=weigh_all(path, [(str(name), value) for name, value in entries.items() if name not in named]),
         shared=find_shared(named),
     )
 
 
 def refuse_unusual(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Raise `checkpoint-unsupported` unless every tensor is dense, has its data, and a dtype of safetensors."""
+    """Raise `checkpoint-unsupported` unless every tensor is dense, has its data, and a dtype of safetensors.
+
+    Nor may they say that they are far larger than the file, as views of one storage can.
+    """
     for name, tensor in tensors.items():
         kind = _unusual(tensor)
         if kind:
             raise TlvError(
                 "checkpoint-unsupported", f"{path} stores {name} {kind}", "save plain dense tensors of a usual dtype"
             )
+    content, size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()), path.stat().st_size
+    if content > max(FREE_BYTES, MAX_RATIO * size):
+        raise TlvError(
+            "checkpoint-unsupported",
+            f"{path} has {size} bytes, and tensors over each other of {content} bytes",
+            "save each tensor with elements of its own",
+        )
 
 
 def _unusual(tensor: Tensor) -> str:

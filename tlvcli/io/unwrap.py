@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlvcli.core.errors import TlvError, did_you_mean
-from tlvcli.io.left_out import LeftOut, weigh
+from tlvcli.io.left_out import LeftOut, weigh_all
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +27,10 @@ _WEIGHT_NESTS = (
 )
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 _MAX_DEPTH = 4
+# In a pickle, one mapping may stand in a thousand places of another, which may stand in a thousand places.
+_MAX_ENTRIES = 100_000
+_MAX_WRAPPERS = 16
+_MOST_SHOWN = 10
 TOP_LEVEL = "."
 
 # Names as they stand in the file; a key of a mapping need not be text.
@@ -59,7 +63,7 @@ def unwrap(content: object, path: Path, key: str | None, *, ema: bool = False) -
     """
     if not isinstance(content, Mapping):
         raise _no_tensors(path, f"holds {_article(content)}, not named tensors")
-    nests = _find_nests(content)
+    nests = _find_nests(content, path)
     if not nests:
         raise _no_tensors(path, "holds no tensors")
     if ema:
@@ -71,14 +75,15 @@ def unwrap(content: object, path: Path, key: str | None, *, ema: bool = False) -
     prefix, beside = split_prefix(tuple(named))
     kept = {name[len(prefix) :]: tensor for name, tensor in named.items() if name not in beside}
     alternatives = tuple(show(nest) for nest in nests if nest != taken)
+    offered = {show(nest[:depth]) for nest in nests if nest != taken for depth in range(1, len(nest) + 1)}
     entries = tuple(_beside(content, taken, named.keys() - beside))
     return Unwrapped(
         tensors=kept,
         key=show(taken) if taken else None,
         prefix=prefix,
         alternatives=alternatives,
-        ignored=tuple(name for name, _ in entries if not _is_offered(name, alternatives)),
-        left_out=tuple(weigh(name, value) for name, value in entries),
+        ignored=tuple(name for name, _ in entries if name not in offered),
+        left_out=weigh_all(path, entries),
     )
 
 
@@ -95,16 +100,17 @@ def split_prefix(names: Sequence[str]) -> tuple[str, frozenset[str]]:
     """
     prefix = ""
     counters: list[str] = []
-    while True:
+    for _ in range(_MAX_WRAPPERS):
         counter = f"{prefix}n_averaged"
         inner = [name for name in names if name != counter]
         longer = (prefix + wrapper for wrapper in _WRAPPER_PREFIXES)
         found = next((each for each in longer if all(_is_below(each, name) for name in inner)), None)
         if found is None or not inner:
-            return prefix, frozenset(counters)
+            break
         if len(inner) < len(names):
             counters.append(counter)
         names, prefix = inner, found
+    return prefix, frozenset(counters)
 
 
 def _is_below(prefix: str, name: str) -> bool:
@@ -115,21 +121,37 @@ def _tensors_of(level: Mapping[Any, Any]) -> dict[str, Tensor]:
     from torch import Tensor
 
     return {
-        name: value.detach() for name, value in level.items() if isinstance(name, str) and isinstance(value, Tensor)
+        # Of the class: a pickle may give a tensor attributes of any name.
+        name: Tensor.detach(value)
+        for name, value in level.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
     }
 
 
-def _find_nests(content: Mapping[Any, Any]) -> tuple[NestPath, ...]:
-    found = dict(_walk(content, (), ()))
+def _find_nests(content: Mapping[Any, Any], path: Path) -> tuple[NestPath, ...]:
+    found: dict[NestPath, int] = {}
+    num_entries = 0
+    for nest, level in _walk(content, (), ()):
+        num_entries += 1 + len(level)
+        if num_entries > _MAX_ENTRIES:
+            raise TlvError(
+                "checkpoint-unsupported",
+                f"{path} holds mappings within each other, with more than {_MAX_ENTRIES} entries in all",
+                "save the state_dict alone",
+            )
+        tensors = _tensors_of(level)
+        if tensors:
+            found[nest] = max(tensor.numel() for tensor in tensors.values())
     # A single number, such as the best accuracy so far, does not make a level of the file a state_dict.
     weighty = tuple(nest for nest, largest in found.items() if largest > 1)
     return weighty or tuple(found)
 
 
-def _walk(level: Mapping[Any, Any], nest: NestPath, above: tuple[object, ...]) -> Iterator[tuple[NestPath, int]]:
-    tensors = _tensors_of(level)
-    if tensors:
-        yield nest, max(tensor.numel() for tensor in tensors.values())
+def _walk(
+    level: Mapping[Any, Any], nest: NestPath, above: tuple[object, ...]
+) -> Iterator[tuple[NestPath, Mapping[Any, Any]]]:
+    """Yield every mapping, the outer one first."""
+    yield nest, level
     if len(nest) == _MAX_DEPTH:
         return
     for name, value in level.items():
@@ -145,19 +167,23 @@ def _choose(nests: Sequence[NestPath], path: Path) -> NestPath:
     if len(likely) > 1:
         raise TlvError(
             "key-needed",
-            f"{path} holds several sets of tensors: {', '.join(show(nest) for nest in likely)}",
+            f"{path} holds several sets of tensors: {_list(likely)}",
             f"--key names one of them, as in --key {show(likely[0])}",
         )
     return likely[0]
 
 
+def _list(nests: Sequence[NestPath]) -> str:
+    shown = ", ".join(show(nest) if nest else "plain weights" for nest in nests[:_MOST_SHOWN])
+    return shown if len(nests) <= _MOST_SHOWN else f"{shown} and {len(nests) - _MOST_SHOWN} more"
+
+
 def _choose_average(nests: Sequence[NestPath], path: Path) -> NestPath:
     averages = [nest for nest in nests if _is_average(nest)]
     if not averages:
-        there = ", ".join(show(nest) if nest else "plain weights" for nest in nests)
         raise TlvError(
             "no-average",
-            f"{path} holds no moving average, only {there}",
+            f"{path} holds no moving average, only {_list(nests)}",
             "leave out --ema, or name the part that is one with --key",
         )
     return _choose(averages, path)
@@ -189,7 +215,7 @@ def _look_up(content: Mapping[Any, Any], nests: Sequence[NestPath], path: Path, 
     if named and isinstance(level, Mapping):
         if _tensors_of(level):
             return named
-        below = _find_nests(level)
+        below = _find_nests(level, path)
         if below:
             return (*named, *_choose(below, path))
     raise TlvError(
@@ -223,10 +249,6 @@ def _beside(content: Mapping[Any, Any], taken: NestPath, kept: Collection[str]) 
         for name, value in _at(content, taken[:depth]).items():
             if name != taken[depth] if depth < len(taken) else name not in kept:
                 yield show((*taken[:depth], name)), value
-
-
-def _is_offered(name: str, alternatives: Sequence[str]) -> bool:
-    return any(other == name or other.startswith(f"{name}.") for other in alternatives)
 
 
 def _no_tensors(path: Path, what: str) -> TlvError:

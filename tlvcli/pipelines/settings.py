@@ -20,10 +20,17 @@ def given_settings(*, config_path: Path | None, flags: Mapping[str, Any], assign
         from tlvcli.io.config_files import read_settings
 
         settings = read_settings(config_path)
-    settings.update({key: value for key, value in flags.items() if value is not None})
+    for key, value in flags.items():
+        if value is not None:
+            settings[key] = _beside(settings.get(key), value)
     for assignment in assignments:
         _assign(settings, assignment)
     return settings
+
+
+def _beside(earlier: Any, value: Any) -> Any:
+    """Return what a flag sets: of a setting with choices, those that it does not name stay as the file has them."""
+    return {**earlier, **value} if isinstance(earlier, Mapping) and isinstance(value, Mapping) else value
 
 
 def _assign(settings: dict[str, Any], assignment: str) -> None:
@@ -38,7 +45,7 @@ def _assign(settings: dict[str, Any], assignment: str) -> None:
 
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except Exception:  # a date or a tag that is none makes yaml raise almost anything
         value = text
     # YAML reads a bare `off` as False, but to a user of --set it is a word.
     value = text if isinstance(value, bool) and text not in ("true", "false") else value

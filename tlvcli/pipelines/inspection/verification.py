@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from tlvcli.core.report import ReportPart
 from tlvcli.io.checkpoint import Checkpoint, hash_checkpoint, open_checkpoint
 from tlvcli.io.formats import INDEX_SUFFIX
 from tlvcli.io.hashing import hash_file
+from tlvcli.io.strict_json import JsonFaultError, parse_object
 
 # A report of ours holds a row for each tensor at most; what is larger is none, or not meant to be read.
 _MOST_REPORT_BYTES = 100_000_000
@@ -190,10 +190,10 @@ def _outputs_of_report(path: Path) -> list[dict[str, Any]]:
     if not path.is_file() or path.stat().st_size > _MOST_REPORT_BYTES:
         return []
     try:
-        report = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        report = parse_object(path.read_bytes())
+    except (OSError, JsonFaultError):
         return []
-    if not isinstance(report, dict) or not str(report.get("schema", "")).startswith("tlv."):
+    if not str(report.get("schema", "")).startswith("tlv."):
         return []
     outputs = report.get("outputs")
     return [output for output in outputs if isinstance(output, dict)] if isinstance(outputs, list) else []
