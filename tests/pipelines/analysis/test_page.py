@@ -26,9 +26,9 @@ from tlvcli.pipelines.analysis.networks import open_networks
 from tlvcli.pipelines.analysis.page_choice import candidates, choose_shown
 from tlvcli.pipelines.analysis.page_kernels import show_photograph
 from tlvcli.pipelines.analysis.page_looks import Pictures, Scene, sample_kernels, take_pictures
-from tlvcli.pipelines.analysis.page_origin import command_line
 from tlvcli.pipelines.analysis.result import LayerStatistic, ShiftedLayer
 from tlvcli.pipelines.analyze_stats import run
+from tlvcli.pipelines.page_origin import command_line
 
 Write = Callable[..., str]
 
@@ -196,7 +196,7 @@ def test_the_command_line_is_what_was_given() -> None:
     config = AnalyzeStatsConfig(
         checkpoint="a b.pt", source="x", target="y", statistic="js,ks", skip_corrupt=True, threshold=0.5, force=True
     )
-    assert command_line(config) == (
+    assert command_line("analyze-stats", config) == (
         "tlv analyze-stats 'a b.pt' --source x --target y --statistic js --statistic ks --threshold 0.5 --skip-corrupt"
     )
 

@@ -21,8 +21,8 @@ from tlvcli.pipelines.analysis.config import AnalyzeStatsConfig
 from tlvcli.pipelines.analysis.outcome import Outcome
 from tlvcli.pipelines.analysis.scores import run_scores
 from tlvcli.pipelines.analysis.scores_result import ScoresSection, ranks_of
-from tlvcli.pipelines.checkpoints import save_module
 from tlvcli.pipelines.progress import Silence
+from tlvcli.pipelines.saving import save_module
 
 PREPROCESSING = Preprocessing(image_size=16, resize_size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
 ALL = [score.name for score in SCORES]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,23 +147,34 @@ def test_a_statistic_without_a_null_may_stand_beside_the_one_that_decides(networ
     assert caught.value.error_id == "null-missing"
 
 
-def test_the_window_of_seed_kl_is_a_rule_of_its_own(network: str, pictures: Pictures, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("threshold", "low"), [(None, DEFAULT_THRESHOLD), (0.5, 0.5)])
+def test_the_window_of_seed_kl_is_a_rule_of_its_own(
+    network: str, pictures: Pictures, tmp_path: Path, threshold: float | None, low: float
+) -> None:
     source, target = pictures("source", 8), pictures("target", 8, brightness=60)
     page = tmp_path / "page.html"
-    section = _shift(network, source, target, statistic=["seed-kl", "js"], splits=20, html=str(page))
+    section = _shift(network, source, target, statistic=["seed-kl", "js"], threshold=threshold, html=str(page))
     assert (section.rule, section.overall.expected_share) == ("seed-kl", None)
     for layer in section.layers:
         similarities = layer.statistics[0].kernels
         assert similarities is not None
-        assert layer.specific == [kernel for kernel, value in enumerate(similarities) if not 0.1 < value < 1]
+        assert layer.specific == [kernel for kernel, value in enumerate(similarities) if not low < value < UPPER_END]
     assert section.overall.general_layers == [layer.name for layer in section.layers if not layer.specific]
     text = page.read_text()
-    window = f"{DEFAULT_THRESHOLD:g} to {UPPER_END:g}"
-    assert f"beyond its fixed window, {window}" in text
+    assert f"beyond its window, {low:g} to {UPPER_END:g}" in text
     assert "layers without a shifted kernel" in text
     assert "beyond the 95th percentile" not in text
+    assert "beyond the threshold given" not in text
     assert "by chance" not in text
+
+
+def test_seed_kl_may_be_judged_by_a_fraction_and_its_window_begins_below_its_end(
+    network: str, pictures: Pictures
+) -> None:
+    source, target = pictures("source", 8), pictures("target", 8)
     assert _shift(network, source, target, statistic=["seed-kl"], fraction=0.5).rule == "fraction"
+    with pytest.raises(ValueError, match="window ends at 1"):
+        _shift(network, source, target, statistic=["seed-kl"], threshold=1.0)
 
 
 @pytest.mark.parametrize(("rule", "found"), [("threshold", "Nothing is"), ("alpha", "No more is shifted than chance")])
@@ -367,22 +375,3 @@ def test_a_made_up_start_has_no_ancestor(network: str, pictures: Pictures, tmp_p
     with safe_open(mask, framework="pt") as file:
         made_by = Provenance.model_validate_json(file.metadata()["tlv"]).made_by
     assert made_by == MadeBy(command="analyze-stats", method="lognormal-kl", tlv_version=made_by.tlv_version)
-
-
-@pytest.mark.slow
-def test_two_processes_give_the_same_report_as_one(network: str, pictures: Pictures, tmp_path: Path) -> None:
-    arguments = ["analyze-stats", network, "--source", pictures("source", 21), "--target", pictures("target", 9)]
-    arguments += ["--device", "cpu", "--image-size", "16", "--batch-size", "4", "--workers", "0", "--quiet", "--json"]
-    arguments += ["--statistic", "lognormal-kl", "--statistic", "js", "--statistic", "welch-t"]
-    starts = {1: ["-m", "tlvcli"], 2: ["-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "tlvcli"]}
-    said = {
-        number: subprocess.run([sys.executable, *start, *arguments], capture_output=True, text=True, check=True).stdout
-        for number, start in starts.items()
-    }
-    one, two = (json.loads(said[number])["result"]["shift"] for number in starts)
-    assert (one["source"], one["target"]) == (two["source"], two["target"])
-    for layer, other in zip(one["layers"], two["layers"], strict=True):
-        assert layer["specific"] == other["specific"]
-        for statistic, same in zip(layer["statistics"], other["statistics"], strict=True):
-            assert statistic["kernels"] == pytest.approx(same["kernels"], rel=1e-6, abs=1e-8)
-            assert statistic["threshold"] == pytest.approx(same["threshold"], rel=1e-6, abs=1e-8)

@@ -18,8 +18,8 @@ from tlvcli.pipelines.analysis.config import AnalyzeStatsConfig
 from tlvcli.pipelines.analysis.outcome import Outcome
 from tlvcli.pipelines.analysis.similarity import run_similarity, whole_batches
 from tlvcli.pipelines.analysis.similarity_result import SimilaritySection
-from tlvcli.pipelines.checkpoints import save_module
 from tlvcli.pipelines.progress import Silence
+from tlvcli.pipelines.saving import save_module
 
 PREPROCESSING = Preprocessing(image_size=16, resize_size=16, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
 

@@ -83,7 +83,9 @@ class AnalyzeStatsConfig(Config):
         "post", description="pre: a layer's own output; post: after the normalisation and activation behind it"
     )
     select: Select = Field("kernels", description="whether kernels or whole layers are found general or specific")
-    threshold: float | None = Field(None, ge=0, description="shifted above this distance, in every layer")
+    threshold: float | None = Field(
+        None, ge=0, description="shifted above this distance; seed-kl: where its window, up to 1, begins"
+    )
     fraction: float | None = Field(None, ge=0, le=1, description="this share is shifted, that of the largest distances")
     alpha: float | None = Field(None, gt=0, lt=1, description="false-discovery rate at which a shift is believed")
     splits: int = Field(100, ge=20, description="random halvings of the source that tell what no shift looks like")
@@ -143,4 +145,6 @@ class AnalyzeStatsConfig(Config):
         rules = [name for name in ("threshold", "fraction", "alpha") if getattr(self, name) is not None]
         if len(rules) > 1:
             raise ValueError(f"{' and '.join(rules)} are two rules for what is shifted: give one of them")
+        if self.threshold is not None and self.threshold >= 1 and self.statistic[0] == "seed-kl":
+            raise ValueError("threshold: seed-kl's window ends at 1, so it begins below")
         return self

@@ -24,7 +24,7 @@ def open_images(text: str, *, data_seed: int, download: bool) -> tuple[ImageData
         TlvError: what is wrong with the argument or the files.
     """
     reference = parse_data_reference(text)
-    if _is_flat(reference):
+    if is_flat(reference):
         assert reference.root is not None
         dataset = open_unlabelled(reference.root)
         if reference.num_images is not None:
@@ -54,7 +54,7 @@ def _sample(dataset: ImageDataset, reference: DataReference, data_seed: int) -> 
     return dataset.subset(stratified_sample(dataset.labels, reference.num_images, generator))
 
 
-def _is_flat(reference: DataReference) -> bool:
+def is_flat(reference: DataReference) -> bool:
     """Return whether a folder has no classes to tell apart: images directly, or at most one folder of them."""
     root = reference.root
     if reference.kind != "folder" or reference.split not in (None, "all") or root is None:

@@ -52,7 +52,7 @@ def _open(
     key: str | None,
 ) -> Network:
     opened = open_reference(reference, role=role, key=key, arch=arch, offline=config.offline, seed=config.seed)
-    has_head = not _lacks_head(opened)
+    has_head = not lacks_head(opened)
     old = opened.architecture
     # Another number of classes than the file's leaves its head out, which is not there.
     num_classes = old.num_classes + 1 if old and not has_head else None
@@ -69,7 +69,7 @@ def _open(
     return Network(opened, module, architecture, preprocessing, has_head, tuple(warnings))
 
 
-def _lacks_head(opened: OpenedCheckpoint) -> bool:
+def lacks_head(opened: OpenedCheckpoint) -> bool:
     """Return whether the classifier, and nothing but it, is missing: then its features can still be looked at."""
     from tlvcli.models.head import head_tensors
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlvcli.core.report import InputInfo, OutputInfo
+from tlvcli.core.runtime import Stopwatch
 from tlvcli.core.wording import counted
 from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.io.pages import write_page
@@ -17,15 +18,15 @@ from tlvcli.pages.values import Facts, LayerView, ShiftPage, StatisticView
 from tlvcli.pipelines.analysis.page_choice import choose_shown
 from tlvcli.pipelines.analysis.page_kernels import KernelPages, look_at_kernels
 from tlvcli.pipelines.analysis.page_looks import SAMPLED_IMAGES, Scene
-from tlvcli.pipelines.analysis.page_origin import describe_origin
 from tlvcli.pipelines.analysis.result import ImagesSeen, LayerStatistic, ShiftedLayer, ShiftSection
+from tlvcli.pipelines.page_origin import command_line, describe_origin
 
 _RULES = {
     "null percentile": "beyond the 95th percentile without a shift, per layer",
     "threshold": "beyond the threshold given",
     "fraction": "the largest distances, the share given",
     "alpha": "at the false-discovery rate given",
-    "seed-kl": "beyond its fixed window, 0.1 to 1",
+    "seed-kl": "beyond its window, {low:g} to 1",
 }
 _STAGES = {
     "pre": "a layer's own output",
@@ -69,7 +70,13 @@ def write_shift_page(
         shown=looked.shown,
         folded=looked.folded,
         sampled=_describe_looks(names[of_kernels[0]] if of_kernels else ""),
-        origin=describe_origin(config, inputs, [section.preprocessing], warnings, scene.device),
+        origin=describe_origin(
+            command_line("analyze-stats", config),
+            inputs,
+            [section.preprocessing],
+            warnings,
+            Stopwatch().run_info(scene.device),
+        ),
     )
     return write_page(Path(config.html), render_shift_page(page), force=config.force)
 
@@ -89,12 +96,13 @@ def _facts(section: ShiftSection, statistic: str) -> Facts:
     overall = section.overall
     alike = len(overall.general_layers)
     by_chance = "without a shifted kernel" if overall.expected_share is None else "no more shifted than by chance"
+    rule = _RULES[section.rule].format(low=section.layers[0].statistics[0].threshold)
     return [
         ("kernels shifted", f"{overall.shifted:,} of {overall.kernels:,}"),
         (f"layers {by_chance}", f"{alike} of {len(section.layers)}"),
         ("most shifted", ", ".join(overall.most_shifted) or "none"),
         ("distance", f"{statistic}; of a layer: the median over its kernels"),
-        ("counts as shifted", f"{'layers' if section.select == 'layers' else 'kernels'} {_RULES[section.rule]}"),
+        ("counts as shifted", f"{'layers' if section.select == 'layers' else 'kernels'} {rule}"),
         ("read at", _STAGES[section.at]),
     ]
 

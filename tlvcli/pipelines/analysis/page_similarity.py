@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlvcli.core.report import InputInfo, OutputInfo
+from tlvcli.core.runtime import Stopwatch
 from tlvcli.io.pages import write_page
 from tlvcli.pages.matrix_chart import Side
 from tlvcli.pages.page import render_similarity_page
 from tlvcli.pages.values import PartnerView, SimilarityPage
 from tlvcli.pipelines.analysis.config import AnalyzeStatsConfig
-from tlvcli.pipelines.analysis.page_origin import describe_origin
 from tlvcli.pipelines.analysis.similarity_result import ComparedNetwork, SimilaritySection
+from tlvcli.pipelines.page_origin import command_line, describe_origin
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +39,11 @@ def write_similarity_page(
         sides=(_side(first, second), _side(second, first)),
         partners=(_partners(first), _partners(second)),
         origin=describe_origin(
-            config, inputs, [network.preprocessing for network in section.networks], warnings, device
+            command_line("analyze-stats", config),
+            inputs,
+            [network.preprocessing for network in section.networks],
+            warnings,
+            Stopwatch().run_info(device),
         ),
     )
     return write_page(Path(config.html), render_similarity_page(page), force=config.force)

@@ -252,8 +252,10 @@ def _look_at(
 
 
 def _rule(config: AnalyzeStatsConfig) -> Rule:
-    rules: tuple[Rule, ...] = ("threshold", "fraction", "alpha")
-    usual: Rule = "seed-kl" if config.statistic[0] == "seed-kl" else "null percentile"
+    # A threshold moves where seed-kl's window begins; what decides is the window all the same.
+    of_window = config.statistic[0] == "seed-kl"
+    usual: Rule = "seed-kl" if of_window else "null percentile"
+    rules: tuple[Rule, ...] = ("fraction", "alpha") if of_window else ("threshold", "fraction", "alpha")
     return next((rule for rule in rules if getattr(config, rule) is not None), usual)
 
 

@@ -1,55 +1,62 @@
-"""What a page says of where it comes from: the command again, its inputs, versions."""
+"""What a page says of where it comes from: the command again, its inputs, how images were prepared."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
+from tlvcli.core.config import Config
 from tlvcli.core.provenance import Preprocessing
-from tlvcli.core.report import InputInfo
-from tlvcli.core.runtime import Stopwatch
+from tlvcli.core.report import InputInfo, RunInfo
 from tlvcli.core.wording import counted
 from tlvcli.pages.values import Origin
-from tlvcli.pipelines.analysis.config import AnalyzeStatsConfig
-
-if TYPE_CHECKING:
-    import torch
 
 # They say where outputs go and how fast, not what is found.
-_LEFT_OUT = frozenset({"checkpoint", "force"})
+_LEFT_OUT = frozenset({"force"})
 
 
 def describe_origin(
-    config: AnalyzeStatsConfig,
+    command: str,
     inputs: Sequence[InputInfo],
     preprocessing: Sequence[Preprocessing],
     warnings: Sequence[str],
-    device: torch.device,
+    ran: RunInfo,
+    *,
+    dated: bool = False,
 ) -> Origin:
-    """Return the page's footer; nothing in it changes from run to run, so that the same inputs give the same page."""
-    ran = Stopwatch().run_info(device)
-    facts = [(f"{given.role}", _describe_input(given)) for given in inputs]
+    """Return the page's footer; without a date the same inputs give the same page."""
+    facts: list[tuple[str, str]] = [(given.role, _describe_input(given)) for given in inputs]
     facts += [("images", _describe_preparation(prepared)) for prepared in dict.fromkeys(preprocessing)]
     facts.append(("versions", ", ".join(f"{name} {version}" for name, version in sorted(ran.versions.items()))))
     facts.append(("device", ran.device))
-    return Origin(command=command_line(config), facts=facts, warnings=tuple(warnings))
+    if dated:
+        facts.append(("date", ran.started_at))
+    return Origin(command=command, facts=facts, warnings=tuple(warnings))
 
 
-def command_line(config: AnalyzeStatsConfig) -> str:
+def command_line(command: str, config: Config, *, positional: Collection[str] = ("checkpoint",)) -> str:
     """Return the command that these settings come from, without what is as by default."""
-    words = ["tlv", "analyze-stats", config.checkpoint]
-    for name, field in AnalyzeStatsConfig.model_fields.items():
+    words = ["tlv", command, *(str(getattr(config, name)) for name in positional)]
+    for name, field in type(config).model_fields.items():
         value = getattr(config, name)
-        if name in _LEFT_OUT or value == field.get_default(call_default_factory=True):
+        if name in _LEFT_OUT or name in positional or value == field.get_default(call_default_factory=True):
             continue
         flag = f"--{name.replace('_', '-')}"
         if value is True:
             words.append(flag)
         else:
-            for entry in value if isinstance(value, list) else [value]:
-                words += [flag, str(entry)]
+            for entry in _entries(value):
+                words += [flag, entry]
     return shlex.join(words)
+
+
+def _entries(value: object) -> list[str]:
+    """Words are given by a flag each, the numbers of a list together, as in `--mean 0.5,0.4,0.3`."""
+    if not isinstance(value, list | tuple):
+        return [str(value)]
+    if all(isinstance(entry, float) for entry in value):
+        return [",".join(f"{entry:g}" for entry in value)]
+    return [str(entry) for entry in value]
 
 
 def _describe_input(given: InputInfo) -> str:
