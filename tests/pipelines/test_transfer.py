@@ -195,3 +195,12 @@ def test_real_checkpoints(shared_data: Path, tmp_path: Path, name: str) -> None:
     module = get_model("resnet18", num_classes=10)
     module.load_state_dict(load_file(outputs[0]), strict=True)
     assert torch.isfinite(module.eval()(torch.randn(2, 3, 64, 64))).all()
+
+
+def test_a_source_from_before_the_counters_of_batches_is_its_architecture_all_the_same(tmp_path: Path) -> None:
+    state = build(Architecture(name="resnet18", num_classes=4), seed=1).state_dict()
+    torch.save({name: tensor for name, tensor in state.items() if "tracked" not in name}, tmp_path / "old.pt")
+    settings = {"target_arch": "resnet18", "source_arch": "resnet18", "method": "coherent"}
+    report = run(TransferConfig(source=str(tmp_path / "old.pt"), out=str(tmp_path / "out.safetensors"), **settings))
+    assert report.warnings == []
+    assert all(torch.equal(tensor, state[name]) for name, tensor in load_file(tmp_path / "out.safetensors").items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tlvcli.cli.console import count, results, safe, write_columns
+from tlvcli.cli.render_adaptation import render_adaptation
 from tlvcli.core.report import Report
 from tlvcli.pipelines.transfer import TransferResult
 
@@ -44,10 +45,13 @@ def render(report: Report[TransferResult], verbose: bool) -> None:
         f"{count(result.num_parameters)} parameters, {result.dtype}",
         soft_wrap=True,
     )
+    render_adaptation(console, result.adaptation, verbose=verbose)
     for output in report.outputs:
         console.print(f"wrote {safe(output.path)}  sha256 {output.sha256[:12]}", soft_wrap=True)
     if report.config["dry_run"]:
-        console.print("dry run: no checkpoint written", soft_wrap=True)
+        steps = [step for step in ("rescale", "fit", "calibrate") if report.config[step]]
+        left = f"; {', '.join(steps)} not carried out" if steps else ""
+        console.print(f"dry run: no checkpoint written{left}", soft_wrap=True)
 
 
 def _size(dimensions: tuple[int, ...]) -> int:

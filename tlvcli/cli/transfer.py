@@ -27,8 +27,16 @@ def transfer(
     plan: t.Plan = None,
     only: t.Only = None,
     skip: t.Skip = None,
+    rescale: t.Rescale = None,
+    fit: t.Fit = None,
+    calibrate: t.Calibrate = None,
+    image_size: t.ImageSize = None,
+    data_seed: t.DataSeed = None,
+    download: t.Download = None,
     min_coverage: t.MinCoverage = None,
     seed: o.Seed = None,
+    device: o.Device = None,
+    workers: o.Workers = None,
     offline: o.Offline = None,
     dtype: t.Dtype = None,
     shard_size: t.ShardSize = None,
@@ -45,9 +53,12 @@ def transfer(
 
     Example: tlv transfer vgg16.pth resnet18 start.safetensors --num-classes 10
     """
+    from tlvcli.cli.progress import shown_progress
     from tlvcli.cli.render_transfer import render
     from tlvcli.cli.running import read_config, show_report
     from tlvcli.pipelines.transfer import TransferConfig, config_keys, run
 
-    result: Any = run(read_config(context, TransferConfig, config_keys()))
+    settings = read_config(context, TransferConfig, config_keys())
+    with shown_progress(quiet=quiet) as progress:
+        result: Any = run(settings, progress=progress)
     return show_report(context, result, render)

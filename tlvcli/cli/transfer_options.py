@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tlvcli.cli.options import OUTPUT_PANEL, complete_architecture
+from tlvcli.cli.completers import (
+    complete_architecture,
+    complete_checkpoint,
+    complete_data,
+    complete_method,
+    one_of,
+)
+from tlvcli.cli.options import OUTPUT_PANEL
 
 PLAN_PANEL = "Plan"
+STEPS_PANEL = "After the mapping, in this order"
 
 
-def complete_method(incomplete: str) -> list[str]:
-    """Return the names of the transfer methods that begin so, without torch."""
-    from tlvcli.methods.table import TRANSFER_METHODS
-
-    return [method.name for method in TRANSFER_METHODS if method.name.startswith(incomplete)]
+def as_data(text: str) -> dict[str, str]:
+    """Return what `--fit DATA` sets; --set fit.KEY sets the choices beside it."""
+    return {"data": text}
 
 
 Source = Annotated[
     str | None,
-    typer.Argument(metavar="CHECKPOINT", show_default=False, help="Source: a file, ARCH@WEIGHTS or ARCH@random."),
+    typer.Argument(
+        metavar="CHECKPOINT",
+        show_default=False,
+        autocompletion=complete_checkpoint,
+        help="Source: a file, ARCH@WEIGHTS or ARCH@random.",
+    ),
 ]
 TargetArch = Annotated[
     str | None,
@@ -77,6 +88,43 @@ Skip = Annotated[
     list[str] | None,
     typer.Option(metavar="GLOB", rich_help_panel=PLAN_PANEL, help="Leave these target layers alone; repeatable."),
 ]
+Rescale = Annotated[
+    bool | None,
+    typer.Option("--rescale", rich_help_panel=STEPS_PANEL, help="Weights that the source feeds at He's variance."),
+]
+Fit = Annotated[
+    Any,
+    typer.Option(
+        metavar="DATA",
+        show_default=False,
+        parser=as_data,
+        autocompletion=complete_data,
+        rich_help_panel=STEPS_PANEL,
+        help="Fit layers to what the source computes on images, labels unused; at most 1000 of train unless @SPLIT:N.",
+    ),
+]
+Calibrate = Annotated[
+    Any,
+    typer.Option(
+        metavar="DATA",
+        show_default=False,
+        parser=as_data,
+        autocompletion=complete_data,
+        rich_help_panel=STEPS_PANEL,
+        help="Unit variance and batch statistics on images, labels unused; at most 500 of train unless @SPLIT:N.",
+    ),
+]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(
+        show_default="the source's, else the data's", rich_help_panel=STEPS_PANEL, help="Height and width in pixels."
+    ),
+]
+DataSeed = Annotated[int | None, typer.Option(show_default="0", rich_help_panel=STEPS_PANEL, help="Draws the images.")]
+Download = Annotated[
+    bool | None,
+    typer.Option("--download", rich_help_panel=STEPS_PANEL, help="Fetch a torchvision data set that is missing."),
+]
 MinCoverage = Annotated[
     float | None,
     typer.Option(metavar="SHARE", rich_help_panel=PLAN_PANEL, help="Exit 1 if less of the target is taken, as 0.8."),
@@ -84,7 +132,10 @@ MinCoverage = Annotated[
 Dtype = Annotated[
     str | None,
     typer.Option(
-        show_default="the source's", rich_help_panel=OUTPUT_PANEL, help="float32, float16, bfloat16, ... of the output."
+        show_default="the source's",
+        rich_help_panel=OUTPUT_PANEL,
+        autocompletion=one_of("float32", "float16", "bfloat16"),
+        help="float32, float16, bfloat16, ... of the output.",
     ),
 ]
 ShardSize = Annotated[

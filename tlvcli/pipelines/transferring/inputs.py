@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tlvcli.core.errors import TlvError
@@ -93,9 +93,22 @@ def source_graph(source: OpenedCheckpoint) -> tuple[ModelGraph, tuple[str, ...]]
         graph = graph_of_module(build_skeleton(source.architecture))
     except TlvError as error:  # the user's file or timm is not there any more; the tensors are
         return graph_of_tensors(specs), (f"{name} cannot be built ({error.message}): read from names and shapes",)
+    graph = _without_counters(graph, {spec.name for spec in specs})
     if {tensor.name: tensor.shape for tensor in graph.tensors()} == {spec.name: spec.shape for spec in specs}:
         return graph, ()
     return graph_of_tensors(specs), (f"the source's tensors are not those of {name}: read from names and shapes",)
+
+
+def _without_counters(graph: ModelGraph, found: Collection[str]) -> ModelGraph:
+    """Return the graph without the counters that files from before PyTorch 0.4.1 lack."""
+    layers = (
+        replace(
+            layer,
+            tensors=tuple(t for t in layer.tensors if t.name in found or t.suffix != "num_batches_tracked"),
+        )
+        for layer in graph.layers
+    )
+    return replace(graph, layers=tuple(layers))
 
 
 def refuse_not_finite(plan: TransferPlan, source: TensorSource) -> None:

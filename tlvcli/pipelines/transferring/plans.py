@@ -42,18 +42,28 @@ def narrow(plan: TransferPlan, target: ModelGraph, *, only: Sequence[str], skip:
     refuse_unknown((*only, *skip), [tensor.name for tensor in target.tensors()])
 
     def chosen(row: PlanRow) -> PlanRow:
-        left = next((pattern for pattern in skip if is_named(row.tensor, pattern)), None)
-        if left is not None:
-            return keep_row(row.tensor, row.shape, f"left alone by --skip {left}")
-        if only and not any(is_named(row.tensor, pattern) for pattern in only):
-            return keep_row(row.tensor, row.shape, f"left alone by --only {' '.join(only)}")
-        return row
+        why = _why_left(row.tensor, only, skip)
+        return keep_row(row.tensor, row.shape, why) if why else row
 
     rows = tuple(map(chosen, plan.rows))
     # A layer that is left alone knows nothing that its rate should protect.
     fed = {row.tensor.rpartition(".")[0] for row in rows if row.operation != "keep"}
     rates = {layer: rate for layer, rate in plan.recommended_rates.items() if layer in fed}
     return replace(plan, rows=rows, recommended_rates=rates)
+
+
+def left_alone(target: ModelGraph, *, only: Sequence[str], skip: Sequence[str]) -> dict[str, str]:
+    """Return the layers of which `only` and `skip` leave a tensor alone, and why."""
+    reasons = {tensor.name: _why_left(tensor.name, only, skip) for tensor in target.tensors()}
+    return {name.rpartition(".")[0]: why for name, why in reasons.items() if why}
+
+
+def _why_left(tensor: str, only: Sequence[str], skip: Sequence[str]) -> str:
+    left = next((pattern for pattern in skip if is_named(tensor, pattern)), None)
+    if left is not None:
+        return f"left alone by --skip {left}"
+    is_left = only and not any(is_named(tensor, pattern) for pattern in only)
+    return f"left alone by --only {' '.join(only)}" if is_left else ""
 
 
 def save_plan(
