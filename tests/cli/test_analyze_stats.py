@@ -68,7 +68,7 @@ def test_the_null_has_a_column_and_a_mark(
     assert " ".join(head.split()) == "layer read at kernels js no shift 5 % 50 % 95 % x 50 % ks shifted share"
 
 
-def test_a_fixed_window_is_not_called_a_percentile(
+def test_a_window_is_not_called_a_percentile(
     arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -76,7 +76,7 @@ def test_a_fixed_window_is_not_called_a_percentile(
     assert run([*arguments, "--statistic", "seed-kl"]) == 0
     captured = capsys.readouterr()
     said = " ".join(captured.out.split())
-    assert "seed-kl, kernels beyond its fixed window, 0.1 to 1; a layer's number" in said
+    assert "seed-kl, kernels beyond its window, 0.1 to 1; a layer's number" in said
     assert "95th percentile" not in said
     assert "chance" not in said
     assert "digits@test:1, 1 image shifted" in said

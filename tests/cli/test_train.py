@@ -14,8 +14,6 @@ from safetensors.torch import save_file
 from tlvcli.cli.app import app
 from tlvcli.cli.main import run
 from tlvcli.cli.render_train import render
-from tlvcli.cli.train_options import complete_strategy
-from tlvcli.cli.train_recipe_options import complete_recipe
 from tlvcli.core.provenance import Architecture
 from tlvcli.core.report import OutputInfo, Report
 from tlvcli.core.runtime import Stopwatch
@@ -227,11 +225,6 @@ def test_defaults_that_are_told_are_those_of_the_strategies() -> None:
     for name, default in told.items():
         assert f"default: {default}" in str(TrainConfig.model_fields[name].description), name
         assert name not in shown or shown[name] == f"{default} with it", name
-
-
-def test_strategies_and_recipes_are_completed() -> None:
-    assert complete_strategy("l") == ["linear-probe", "lp-ft", "layer-decay"]
-    assert complete_recipe("t") == ["tlv", "three-ways"]
 
 
 def test_flags_that_turn_off(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

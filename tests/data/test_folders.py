@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,7 +51,35 @@ def test_what_is_not_read_is_said(tmp_path: Path, write_classes: WriteClasses) -
     (tmp_path / "train" / "ant" / ".DS_Store").touch()
     beside, others = _open(tmp_path, "train").warnings
     assert beside.endswith("with class folders: valid")
-    assert others.endswith(f"left out 1 files that are no images by their suffix, as {tmp_path}/train/ant/notes.txt")
+    assert others.endswith(f"left out 1 file, no images by suffix, as {tmp_path}/train/ant/notes.txt")
+
+
+def test_links_that_lead_back_do_not_repeat_images(tmp_path: Path, write_classes: WriteClasses) -> None:
+    write_classes(tmp_path / "data", {"ant": 2, "ant/red": 1, "bee": 1})
+    write_classes(tmp_path / "elsewhere", {"more": 3})
+    ant = tmp_path / "data" / "ant"
+    (ant / "again").symlink_to(ant)
+    (ant / "red" / "up").symlink_to(ant, target_is_directory=True)
+    (ant / "linked").symlink_to(tmp_path / "elsewhere" / "more")
+    (ant / "twice").symlink_to(tmp_path / "elsewhere" / "more")
+    dataset = _open(tmp_path / "data", "all")
+    files = [Path(dataset.where(position)).relative_to(ant.parent) for position in range(len(dataset))]
+    assert [str(file) for file in files] == [
+        *("ant/000.png", "ant/001.png", "ant/linked/000.png", "ant/linked/001.png", "ant/linked/002.png"),
+        *("ant/red/000.png", "bee/000.png"),
+    ]
+    assert len({file.resolve() for file in map(ant.parent.joinpath, files)}) == len(files) == 7
+
+
+def test_names_that_are_no_utf8_are_text_in_what_is_said(tmp_path: Path, write_classes: WriteClasses) -> None:
+    write_classes(tmp_path / "train", {"ant": 1, os.fsdecode(b"b\xffe"): 1})
+    (tmp_path / "train" / "ant" / os.fsdecode(b"\xfe.txt")).touch()
+    (tmp_path / os.fsdecode(b"\xfd") / "x").mkdir(parents=True)
+    dataset = _open(tmp_path, "train")
+    assert dataset.class_names == ("ant", "b\ufffde")
+    assert dataset.read(1, channels=3).size == (20, 16)
+    beside, others = dataset.warnings
+    assert (beside[-1], others[-6:]) == ("\ufffd", "/\ufffd.txt")
 
 
 @pytest.mark.parametrize(

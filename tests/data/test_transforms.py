@@ -46,6 +46,8 @@ def test_image_size_scales_the_margin() -> None:
     resized = with_image_size(default_preprocessing(PHOTOS), 112)
     assert (resized.image_size, resized.resize_size) == (112, 128)
     assert with_image_size(default_preprocessing(TINY), 64).resize_size == 64
+    # An image of 32 px is taken whole.
+    assert with_image_size(default_preprocessing(PHOTOS), 32).resize_size == 32
 
 
 def test_one_channel_takes_the_mean() -> None:

@@ -17,8 +17,8 @@ from tlvcli.core.report import Report
 from tlvcli.data.datasets import open_dataset
 from tlvcli.data.reference import parse_data_reference
 from tlvcli.models.builders import build
-from tlvcli.pipelines.checkpoints import save_module
 from tlvcli.pipelines.eval import EvalConfig, EvalResult, run
+from tlvcli.pipelines.saving import save_module
 
 PREPROCESSING = Preprocessing(image_size=16, resize_size=20, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -72,6 +73,7 @@ SHIFT = {
     "splits": 20,
 }
 SIMILARITY = {**_COMMON, "data": "digits@train:73"}
+EVAL = {"data": "digits@test:203", "batch_size": 50, "device": "cpu"}
 
 
 def _flags(command: str, checkpoint: str, settings: dict[str, Any]) -> list[str]:
@@ -125,7 +127,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
         "uneven": train("plain", "uneven", batch_size=9),
         "few": train("normalised", "few", data="digits@train:3", class_weights="null"),
         "unreadable": train("plain", "unreadable", **photos),
-        "eval": _flags("eval", best, {"data": "digits@test:203", "batch_size": 50, "device": "cpu"}),
+        "eval": _flags("eval", best, {**EVAL, "against": f"[{other}]", "predictions": str(folder / "answers.csv")}),
         "eval-few": _flags("eval", best, {"data": "digits@test:10", "batch_size": 3, "device": "cpu"}),
         "shift": _flags("analyze-stats", best, SHIFT),
         "similarity": _flags("analyze-stats", best, {**SIMILARITY, "against": f"[{other}]"}),
@@ -259,6 +261,30 @@ def test_eval_counts_every_image_once(done: Done) -> None:
         found = report["result"]
         assert (found["images"], found["top1"], found["top5"]) == (whole.images, whole.top1, whole.top5)
         assert found["loss"] == pytest.approx(whole.loss, rel=1e-9)
+
+
+def test_eval_writes_every_image_once_in_the_order_of_the_data(done: Done, tmp_path: Path) -> None:
+    best, other = (str(done.folder / name / "best.safetensors") for name in ("whole", "normalised"))
+    alone = tmp_path / "answers.csv"
+    settings = {**EVAL, "checkpoint": best, "against": [other], "predictions": str(alone)}
+    expected = json.loads(evaluate(EvalConfig(**settings)).to_json())["result"]
+    found = list(_documents(done.stdout))[6]
+    assert [output["role"] for output in found["outputs"]] == ["predictions"]
+    measured = {"images_per_second", "peak_memory_bytes"}
+    leaves, wanted = (list(_leaves(_without(result, measured))) for result in (found["result"], expected))
+    assert leaves == [pytest.approx(leaf, rel=1e-6, abs=1e-6) if isinstance(leaf, float) else leaf for leaf in wanted]
+    tables = [list(csv.reader(path.open())) for path in (done.folder / "answers.csv", alone)]
+    assert len(tables[0]) == 204
+    for row, by_one in zip(*tables, strict=True):
+        assert (*row[:3], row[5]) == (*by_one[:3], by_one[5])
+
+
+def _without(result: dict[str, Any], keys: set[str]) -> dict[str, Any]:
+    rivals = [
+        {**rival, "measures": {key: value for key, value in rival["measures"].items() if key not in keys}}
+        for rival in result["against"]
+    ]
+    return {key: value for key, value in {**result, "against": rivals}.items() if key not in keys}
 
 
 def test_distances_and_similarities_are_those_of_one_process(done: Done) -> None:

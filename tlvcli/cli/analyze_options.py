@@ -6,18 +6,19 @@ from typing import Annotated, Literal
 
 import typer
 
+from tlvcli.cli.completers import (
+    complete_architecture,
+    complete_checkpoint,
+    complete_data,
+    complete_scores,
+    complete_statistics,
+    one_of,
+)
+
 QUESTION_PANEL = "The question"
 SHIFT_PANEL = "With --source and --target"
 LAYERS_PANEL = "Layers"
 FILES_PANEL = "What to write"
-
-
-def complete_statistic(incomplete: str) -> list[str]:
-    """Return the names of the statistics that begin so."""
-    from tlvcli.methods.statistics.table import STATISTICS
-
-    return [statistic.name for statistic in STATISTICS if statistic.name.startswith(incomplete)]
-
 
 _DATA = "folder (labels or not), NAME:ROOT or digits, with @SPLIT:N."
 
@@ -26,6 +27,7 @@ Source = Annotated[
     typer.Option(
         metavar="DATA",
         show_default=False,
+        autocompletion=complete_data,
         rich_help_panel=QUESTION_PANEL,
         help=f"Images like those that CHECKPOINT was trained on: {_DATA}",
     ),
@@ -35,6 +37,7 @@ Target = Annotated[
     typer.Option(
         metavar="DATA",
         show_default=False,
+        autocompletion=complete_data,
         rich_help_panel=QUESTION_PANEL,
         help="The images at hand: which kernels still fit?",
     ),
@@ -44,6 +47,7 @@ Against = Annotated[
     typer.Option(
         metavar="OTHER",
         show_default=False,
+        autocompletion=complete_checkpoint,
         rich_help_panel=QUESTION_PANEL,
         help="Which layers of OTHER do the same on --data? With --score repeatable.",
     ),
@@ -53,6 +57,7 @@ Data = Annotated[
     typer.Option(
         metavar="DATA",
         show_default=False,
+        autocompletion=complete_data,
         rich_help_panel=QUESTION_PANEL,
         help="Images for --against and --score; scores need labels.",
     ),
@@ -62,6 +67,7 @@ Score = Annotated[
     typer.Option(
         metavar="NAME,...",
         show_default=False,
+        autocompletion=complete_scores,
         rich_help_panel=QUESTION_PANEL,
         help="Is it worth fine-tuning on --data? logme, leep, nce, hscore, transrate.",
     ),
@@ -77,14 +83,18 @@ Statistic = Annotated[
         metavar="NAME",
         show_default="lognormal-kl",
         rich_help_panel=SHIFT_PANEL,
-        autocompletion=complete_statistic,
+        autocompletion=complete_statistics,
         help="Distance of two sets of activations, as js, ks or welch-t; repeatable, the first decides.",
     ),
 ]
 Select = Annotated[
     str | None,
     typer.Option(
-        metavar="kernels|layers", show_default="kernels", rich_help_panel=SHIFT_PANEL, help="What is judged as a whole."
+        metavar="kernels|layers",
+        show_default="kernels",
+        rich_help_panel=SHIFT_PANEL,
+        autocompletion=one_of("kernels", "layers"),
+        help="What is judged as a whole.",
     ),
 ]
 Threshold = Annotated[
@@ -92,7 +102,7 @@ Threshold = Annotated[
     typer.Option(
         show_default="95 % of the null, per layer",
         rich_help_panel=SHIFT_PANEL,
-        help="Shifted: a distance above it.",
+        help="Shifted: a distance above it; seed-kl: alike from it to 1.",
     ),
 ]
 Fraction = Annotated[
@@ -132,6 +142,7 @@ At = Annotated[
     typer.Option(
         metavar="pre|post",
         show_default="post",
+        autocompletion=one_of("pre", "post"),
         rich_help_panel=LAYERS_PANEL,
         help="Before or after the normalisation and activation behind a layer.",
     ),
@@ -160,5 +171,10 @@ SkipCorrupt = Annotated[
     bool | None, typer.Option("--skip-corrupt", help="Leave out images that cannot be read, and name them.")
 ]
 AgainstArch = Annotated[
-    str | None, typer.Option(show_default="what the file says", help="Architecture of OTHER, as --arch.")
+    str | None,
+    typer.Option(
+        show_default="what the file says",
+        autocompletion=complete_architecture,
+        help="Architecture of OTHER, as --arch.",
+    ),
 ]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tlvcli.cli import options as o
+from tlvcli.cli.completers import complete_architecture, one_of
 
 
 def convert(
@@ -17,7 +18,11 @@ def convert(
     ] = None,
     dtype: Annotated[
         str | None,
-        typer.Option(show_default="each tensor's own", help="float32, float16, bfloat16, ... of floating tensors."),
+        typer.Option(
+            show_default="each tensor's own",
+            autocompletion=one_of("float32", "float16", "bfloat16"),
+            help="float32, float16, bfloat16, ... of floating tensors.",
+        ),
     ] = None,
     key: o.Key = None,
     ema: Annotated[bool | None, typer.Option("--ema", help="Take the moving average instead of the weights.")] = None,
@@ -26,7 +31,7 @@ def convert(
         typer.Option(
             show_default="what the tensors show",
             help="Architecture to name in the file; the tensors must fit it.",
-            autocompletion=o.complete_architecture,
+            autocompletion=complete_architecture,
         ),
     ] = None,
     shard_size: Annotated[

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from tlvcli.cli import eval_options as e
 from tlvcli.cli import options as o
 
 
@@ -13,8 +14,22 @@ def evaluate(
     context: typer.Context,
     checkpoint: o.Checkpoint = None,
     data: o.Data = None,
-    batch_size: Annotated[int | None, typer.Option(show_default="64", help="Images per forward pass.")] = None,
-    image_size: o.ImageSize = None,
+    min_accuracy: e.MinAccuracy = None,
+    gate: e.Gate = None,
+    against: e.Against = None,
+    against_arch: e.AgainstArch = None,
+    predictions: e.Predictions = None,
+    worst: e.Worst = None,
+    html: e.Html = None,
+    bootstrap: e.Bootstrap = None,
+    class_map: e.ClassMap = None,
+    batch_size: e.BatchSize = None,
+    image_size: e.ImageSize = None,
+    resize: e.Resize = None,
+    mean: e.Mean = None,
+    std: e.Std = None,
+    interpolation: e.Interpolation = None,
+    skip_corrupt: e.SkipCorrupt = None,
     arch: o.Arch = None,
     key: o.Key = None,
     download: o.Download = None,
@@ -33,9 +48,9 @@ def evaluate(
     config: o.ConfigFile = None,
     set: o.Assignments = None,
 ) -> int:
-    """Measure top-1, top-5, loss and images per second of CHECKPOINT on DATA.
+    """Measure what CHECKPOINT is worth on DATA: accuracy and its interval, per class, calibration, confusion.
 
-    Example: tlv eval run/best.safetensors --data photos@test
+    Example: tlv eval run/best.safetensors --data photos@test --gate 'per-class-recall>=0.5'
     """
     from tlvcli.cli.progress import shown_progress
     from tlvcli.cli.render_eval import render

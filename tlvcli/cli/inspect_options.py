@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from tlvcli.cli.completers import complete_checkpoint, one_of
+
 LOOK_PANEL = "How to look at the layers"
 SECTIONS_PANEL = "What else to say"
 COMPARE_PANEL = "With --against"
@@ -43,7 +45,12 @@ Stats = Annotated[
 ]
 FailOn = Annotated[
     str | None,
-    typer.Option(metavar="nan", rich_help_panel=SECTIONS_PANEL, help="Exit 1 if a tensor holds NaN or Inf."),
+    typer.Option(
+        metavar="nan",
+        rich_help_panel=SECTIONS_PANEL,
+        autocompletion=one_of("nan"),
+        help="Exit 1 if a tensor holds NaN or Inf.",
+    ),
 ]
 Verify = Annotated[
     bool | None,
@@ -64,7 +71,12 @@ InputSize = Annotated[
 ]
 Against = Annotated[
     str | None,
-    typer.Option(metavar="OTHER", rich_help_panel=COMPARE_PANEL, help="Compare with this, tensor by tensor."),
+    typer.Option(
+        metavar="OTHER",
+        rich_help_panel=COMPARE_PANEL,
+        autocompletion=complete_checkpoint,
+        help="Compare with this, tensor by tensor.",
+    ),
 ]
 AgainstKey = Annotated[
     str | None,

@@ -69,8 +69,11 @@ def _dispatch(arguments: Sequence[str]) -> int:
     import typer
 
     from tlvcli.cli.app import app
+    from tlvcli.cli.shell import VARIABLE, answer
 
     command = typer.main.get_command(app)
+    if VARIABLE in os.environ:
+        return answer(command.main)
     try:
         code = command.main(args=list(arguments), prog_name="tlv", standalone_mode=False)
     except typer.Abort:

@@ -6,17 +6,11 @@ from typing import Annotated
 
 import typer
 
+from tlvcli.cli.completers import complete_architecture, complete_checkpoint, complete_data, one_of
+
 OUTPUT_PANEL = "Output"
 RUN_PANEL = "Run"
 SETTINGS_PANEL = "Settings"
-
-
-def complete_architecture(incomplete: str) -> list[str]:
-    """Return the architecture names that begin so, from the shipped index, without torch."""
-    # Only where the shell asks: other commands need not read it.
-    from tlvcli.models.recognition.index import known_names
-
-    return sorted(name for name in known_names("torchvision") if name.startswith(incomplete))
 
 
 def negated(value: bool | None) -> bool | None:
@@ -29,6 +23,7 @@ Checkpoint = Annotated[
     typer.Argument(
         metavar="CHECKPOINT",
         show_default=False,
+        autocompletion=complete_checkpoint,
         help="Checkpoint file, ARCH@WEIGHTS from the torchvision hub, or ARCH@random.",
     ),
 ]
@@ -37,6 +32,7 @@ Data = Annotated[
     typer.Option(
         metavar="DATA",
         show_default=False,
+        autocompletion=complete_data,
         help="Image folder, NAME:ROOT of torchvision, or digits; each with @SPLIT or @SPLIT:N.",
     ),
 ]
@@ -62,15 +58,30 @@ ImageSize = Annotated[
 Seed = Annotated[int | None, typer.Option(show_default="0", rich_help_panel=RUN_PANEL, help="Same seed, same result.")]
 Device = Annotated[
     str | None,
-    typer.Option(show_default="auto", rich_help_panel=RUN_PANEL, help="auto, cpu, cuda or cuda:N."),
+    typer.Option(
+        show_default="auto",
+        rich_help_panel=RUN_PANEL,
+        autocompletion=one_of("auto", "cpu", "cuda"),
+        help="auto, cpu, cuda or cuda:N.",
+    ),
 ]
 Precision = Annotated[
     str | None,
-    typer.Option(show_default="auto", rich_help_panel=RUN_PANEL, help="auto, fp32, bf16 or fp16."),
+    typer.Option(
+        show_default="auto",
+        rich_help_panel=RUN_PANEL,
+        autocompletion=one_of("auto", "fp32", "bf16", "fp16"),
+        help="auto, fp32, bf16 or fp16.",
+    ),
 ]
 ExactPrecision = Annotated[
     str | None,
-    typer.Option(show_default="fp32", rich_help_panel=RUN_PANEL, help="auto, fp32, bf16 or fp16."),
+    typer.Option(
+        show_default="fp32",
+        rich_help_panel=RUN_PANEL,
+        autocompletion=one_of("auto", "fp32", "bf16", "fp16"),
+        help="auto, fp32, bf16 or fp16.",
+    ),
 ]
 Workers = Annotated[
     int | None,

@@ -21,7 +21,7 @@ _RULES = {
     "threshold": "the threshold given",
     "fraction": "the largest distances, the share given",
     "alpha": "the false-discovery rate given",
-    "seed-kl": "its fixed window, 0.1 to 1",
+    "seed-kl": "its window, {low:g} to 1",
 }
 
 
@@ -109,9 +109,9 @@ def _marked_bar(share: float, expected: float | None, width: int) -> str:
 
 
 def _facts(section: ShiftSection, *, verbose: bool) -> Iterator[tuple[str, str]]:
-    overall, first = section.overall, section.layers[0].statistics[0].name
+    overall, first = section.overall, section.layers[0].statistics[0]
     judged = "layers" if section.select == "layers" else "kernels"
-    by = f"{first}, {judged} beyond {_RULES[section.rule]}"
+    by = f"{first.name}, {judged} beyond {_RULES[section.rule].format(low=first.threshold)}"
     mark = f"; {_MARK} marks the {overall.expected_share:.0%} of chance" if overall.expected_share else ""
     yield "shifted by", f"{by}; a layer's number is the median over its kernels{mark}"
     if overall.general_layers:

@@ -26,7 +26,7 @@ def read_config(context: typer.Context, model: type[BaseModel], also_known: Iter
         from tlvcli.io.atomic import refuse_existing
         from tlvcli.pipelines.outputs import refuse_inputs
 
-        named = (given.get(name) or () for name in ("checkpoint", "against", "data"))
+        named = (given.get(name) or () for name in ("checkpoint", "against", "data", "images"))
         inputs = [Path(path) for value in named for path in ([value] if isinstance(value, str) else value)]
         refuse_inputs([Path(given["report"])], inputs)  # before the work, not after it
         refuse_existing(Path(given["report"]), force=bool(given["force"]))

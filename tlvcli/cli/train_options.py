@@ -6,16 +6,10 @@ from typing import Annotated
 
 import typer
 
+from tlvcli.cli.completers import complete_checkpoint, complete_strategy, one_of
 from tlvcli.cli.options import RUN_PANEL, negated
 
 STRATEGY_PANEL = "Strategy"
-
-
-def complete_strategy(incomplete: str) -> list[str]:
-    """Return the names of the strategies that begin so."""
-    from tlvcli.methods.finetuning.table import STRATEGIES
-
-    return [strategy.name for strategy in STRATEGIES if strategy.name.startswith(incomplete)]
 
 
 RunFolder = Annotated[str | None, typer.Option(metavar="RUN_DIR", help="Folder that the run writes.")]
@@ -44,6 +38,7 @@ Head = Annotated[
         metavar="linear",
         show_default="as it is",
         rich_help_panel=STRATEGY_PANEL,
+        autocompletion=one_of("linear"),
         help="Replace the whole classifier by one linear layer.",
     ),
 ]
@@ -80,6 +75,7 @@ Regularizer = Annotated[
     typer.Option(
         metavar="l2-sp",
         rich_help_panel=STRATEGY_PANEL,
+        autocompletion=one_of("l2-sp"),
         help="Draw weights to where they started, in place of weight decay.",
     ),
 ]
@@ -110,6 +106,7 @@ Crossover = Annotated[
     typer.Option(
         metavar="CHECKPOINT",
         rich_help_panel=STRATEGY_PANEL,
+        autocompletion=complete_checkpoint,
         help="Source whose pooled features cross into the network's in training.",
     ),
 ]

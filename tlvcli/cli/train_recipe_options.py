@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+from tlvcli.cli.completers import complete_recipe, one_of
 from tlvcli.cli.options import negated
 
 RECIPE_PANEL = "Recipe"
 IMAGES_PANEL = "Images"
-
-
-def complete_recipe(incomplete: str) -> list[str]:
-    """Return the names of the recipes that begin so."""
-    from tlvcli.pipelines.training.recipe import RECIPES
-
-    return [recipe for recipe in RECIPES if recipe.startswith(incomplete)]
-
-
-def _one_of(*words: str) -> Callable[[str], list[str]]:
-    def complete(incomplete: str) -> list[str]:
-        return [word for word in words if word.startswith(incomplete)]
-
-    return complete
 
 
 Recipe = Annotated[
@@ -49,7 +35,7 @@ Optimizer = Annotated[
     typer.Option(
         show_default="adamw",
         rich_help_panel=RECIPE_PANEL,
-        autocompletion=_one_of("adamw", "adam", "sgd"),
+        autocompletion=one_of("adamw", "adam", "sgd"),
         help="adamw, adam or sgd (Nesterov).",
     ),
 ]
@@ -66,7 +52,7 @@ Schedule = Annotated[
     typer.Option(
         show_default="cosine",
         rich_help_panel=RECIPE_PANEL,
-        autocompletion=_one_of("cosine", "step", "multistep", "one-cycle", "constant"),
+        autocompletion=one_of("cosine", "step", "multistep", "one-cycle", "constant"),
         help="cosine, step, multistep, one-cycle or constant.",
     ),
 ]
@@ -104,7 +90,7 @@ ClassWeights = Annotated[
     typer.Option(
         metavar="balanced",
         rich_help_panel=RECIPE_PANEL,
-        autocompletion=_one_of("balanced"),
+        autocompletion=one_of("balanced"),
         help="Let rare classes weigh more in the loss.",
     ),
 ]
@@ -134,7 +120,7 @@ BestBy = Annotated[
     typer.Option(
         show_default="top1",
         rich_help_panel=RECIPE_PANEL,
-        autocompletion=_one_of("top1", "balanced-accuracy", "loss"),
+        autocompletion=one_of("top1", "balanced-accuracy", "loss"),
         help="top1, balanced-accuracy or loss on val makes an epoch the best.",
     ),
 ]
@@ -144,7 +130,7 @@ Augment = Annotated[
     typer.Option(
         show_default="standard",
         rich_help_panel=IMAGES_PANEL,
-        autocompletion=_one_of("standard", "none", "randaugment", "autoaugment", "trivialaugment"),
+        autocompletion=one_of("standard", "none", "randaugment", "autoaugment", "trivialaugment"),
         help="standard, none, randaugment, autoaugment, trivialaugment, or timm's words, as rand-m9-inc1.",
     ),
 ]

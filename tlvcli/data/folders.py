@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlvcli.core.errors import TlvError
+from tlvcli.core.file_names import as_text
+from tlvcli.core.wording import counted
 from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.data.torchvision_sets import ImageTraits
 
@@ -91,7 +93,7 @@ def open_folder(root: Path, split: str, *, name: str) -> ImageDataset:
         name=name,
         split=split,
         kind="image folder",
-        class_names=class_names,
+        class_names=tuple(map(as_text, class_names)),
         labels=tuple(labels),
         indices=tuple(range(len(paths))),
         source=FolderImages(str(folder), tuple(paths)),
@@ -107,28 +109,43 @@ def _subfolders(folder: Path) -> tuple[str, ...]:
 
 
 def files_below(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the images at any depth, sorted within each folder, and the other files; hidden files are neither."""
+    """Return the images at any depth, sorted within each folder, and the other files; hidden files are neither.
+
+    Links are followed, but a folder to which several lead, itself among them, is read once.
+    """
     images: list[str] = []
     others: list[str] = []
+    seen = {folder.resolve()}
     for parent, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
+        folders[:] = _first_seen(Path(parent), sorted(folders), seen)
         for file in sorted(files):
             if not file.startswith("."):
                 (images if file.lower().endswith(IMAGE_SUFFIXES) else others).append(str(Path(parent, file)))
     return images, others
 
 
+def _first_seen(parent: Path, folders: list[str], seen: set[Path]) -> list[str]:
+    """Return the folders that are not in `seen` yet, and add them."""
+    new = []
+    for name in folders:
+        place = (parent / name).resolve()
+        if place not in seen:
+            seen.add(place)
+            new.append(name)
+    return new
+
+
 def _beside_splits(root: Path, split: str) -> tuple[str, ...]:
     if split == "all":
         return ()
     unread = sorted(set(_subfolders(root)) - set(folder_splits(root)))
-    return (f"{root}: not read, for it is none of train, val, test with class folders: {', '.join(unread)}",) * bool(
-        unread
-    )
+    said = f"{root}: not read, for it is none of train, val, test with class folders: {', '.join(unread)}"
+    return (as_text(said),) if unread else ()
 
 
 def left_out(folder: Path, others: list[str]) -> tuple[str, ...]:
     """Return the warning about files that are no images, if there are any."""
     if not others:
         return ()
-    return (f"{folder}: left out {len(others)} files that are no images by their suffix, as {others[0]}",)
+    said = f"{folder}: left out {counted(len(others), 'file')}, no images by suffix, as {others[0]}"
+    return (as_text(said),)

@@ -45,20 +45,25 @@ def default_preprocessing(traits: ImageTraits, *, channels: int = _RGB) -> Prepr
 
 
 def with_image_size(preprocessing: Preprocessing, image_size: int) -> Preprocessing:
-    """Return the same preprocessing for another input size in pixels; the cropped margin scales along."""
-    resize_size = round(preprocessing.resize_size * image_size / preprocessing.image_size)
+    """Return the same preprocessing for another input size in pixels; the cropped margin scales along.
+
+    Below 64 px there is no margin: an image so small is often whole as it is, and would be enlarged only to be cut.
+    """
+    margin = 1 if image_size < _SMALL else preprocessing.resize_size / preprocessing.image_size
+    resize_size = round(margin * image_size)
     return preprocessing.model_copy(update={"image_size": image_size, "resize_size": max(image_size, resize_size)})
 
 
 def evaluation_transform(preprocessing: Preprocessing) -> Callable[[Image], Tensor]:
     """Return image -> uint8 [channels, image_size, image_size]: short side resized, centre cropped."""
-    from torchvision.transforms import v2
+    # On one PIL image, what v2 does too, which takes longer to import and to walk through its arguments.
+    from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
 
-    transform: Any = v2.Compose(
+    transform: Any = Compose(
         [
-            v2.Resize(preprocessing.resize_size, interpolation=_interpolation(preprocessing), antialias=True),
-            v2.CenterCrop(preprocessing.image_size),
-            v2.PILToTensor(),
+            Resize(preprocessing.resize_size, interpolation=_interpolation(preprocessing)),
+            CenterCrop(preprocessing.image_size),
+            PILToTensor(),
         ]
     )
     return transform  # type: ignore[no-any-return]
@@ -118,12 +123,14 @@ def shift_padding(preprocessing: Preprocessing) -> int:
 def normalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Return uint8 [n, channels, h, w] as float32 on a scale of 0 to 1, less the mean, divided by the std."""
     import torch
-    from torchvision.transforms.v2 import functional
 
-    # For the whole batch where it lies, after uint8 has crossed from the workers and to the device.
-    scaled = functional.to_dtype(images, torch.float32, scale=True)
-    result: Tensor = functional.normalize(scaled, list(preprocessing.mean), list(preprocessing.std))
-    return result
+    # For the whole batch where it lies, after uint8 has crossed from the workers and to the device; to the bit what
+    # torchvision's to_dtype and normalize give, without a copy in between.
+    mean, std = (
+        torch.tensor(values, dtype=torch.float32, device=images.device)[:, None, None]
+        for values in (preprocessing.mean, preprocessing.std)
+    )
+    return images.float().mul_(1 / 255).sub_(mean).div_(std)
 
 
 def _interpolation(preprocessing: Preprocessing) -> Any:

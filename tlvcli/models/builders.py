@@ -29,6 +29,11 @@ def classifier_names() -> list[str]:
     return sorted(torchvision.models.list_models(module=torchvision.models))
 
 
+def user_file(name: str) -> Path | None:
+    """Return the Python file that building architecture `name` runs, None for a published one."""
+    return Path(name.rpartition(":")[0]) if ".py:" in name and not name.startswith("timm:") else None
+
+
 def build(architecture: Architecture, *, seed: int) -> nn.Module:
     """Build the module on the CPU in float32, initialised by the architecture's own rule from `seed`.
 
@@ -45,7 +50,7 @@ def build(architecture: Architecture, *, seed: int) -> nn.Module:
 
 def default_num_classes(name: str) -> int:
     """Return how many classes architecture `name` has unless told: of a user's callable its own default, else 1000."""
-    if ".py:" in name:
+    if user_file(name):
         parameter = inspect.signature(_file_builder(name)).parameters.get("num_classes")
         if parameter is not None and isinstance(parameter.default, int):
             return parameter.default
@@ -82,7 +87,7 @@ def build_skeleton(architecture: Architecture) -> nn.Module:
 def _find_builder(name: str) -> Callable[..., nn.Module]:
     if name.startswith("timm:"):
         return _timm_builder(name.removeprefix("timm:"))
-    if ".py:" in name:
+    if user_file(name):
         return _file_builder(name)
     import torchvision
 
@@ -143,7 +148,7 @@ def _file_builder(name: str) -> Callable[..., nn.Module]:
 
 def _call(builder: Callable[..., nn.Module], architecture: Architecture) -> nn.Module:
     arguments: dict[str, Any] = {"num_classes": architecture.num_classes, "in_chans": architecture.in_chans}
-    if ".py:" in architecture.name and architecture.in_chans == RGB_CHANNELS:
+    if user_file(architecture.name) and architecture.in_chans == RGB_CHANNELS:
         # A user's callable need not know in_chans while it is the usual three.
         del arguments["in_chans"]
     try:

@@ -1,34 +1,39 @@
-"""A checkpoint as the commands see it: opened from a file or the hub, loaded into a module, saved again."""
+"""A checkpoint as the commands see it: opened from a file or the hub, loaded into a module."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Literal
 
-from tlvcli.core.errors import TlvError
+from tlvcli.core.errors import TlvError, printable
 from tlvcli.core.graph import TensorSpec
-from tlvcli.core.provenance import Ancestor, Architecture, MadeBy, Preprocessing, Provenance
-from tlvcli.core.report import InputInfo, OutputInfo
+from tlvcli.core.provenance import Ancestor, Architecture, Preprocessing
+from tlvcli.core.report import InputInfo
 from tlvcli.core.tensors import TensorsInMemory, TensorSource
 from tlvcli.io.checkpoint import Checkpoint, hash_checkpoint, open_checkpoint
-from tlvcli.io.sharded_writer import plan_shards, write_sharded
+from tlvcli.pipelines.trust import is_trusted, not_trusted, note_named
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 RANDOM = "random"
+# What a file may say without showing it, as one without its classifier; ImageNet-21k has 21,843.
+_MOST_CLASSES = 30_000
 
 
 @dataclass(frozen=True)
 class OpenedCheckpoint:
-    """Tensors, and what is known of the network they belong to; its hash is computed while others work."""
+    """Tensors, and what is known of the network they belong to; its hash is computed while others work.
+
+    `stated` is the architecture that the user, the file or the tensors say it is.
+    """
 
     tensors: TensorSource
-    architecture: Architecture | None
+    stated: Architecture | None
     class_names: tuple[str, ...] | None
     preprocessing: Preprocessing | None
     warnings: tuple[str, ...]
@@ -36,6 +41,17 @@ class OpenedCheckpoint:
     role: str
     file: Checkpoint | None
     sha256: Future[str] | None
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """The architecture to build.
+
+        Raises:
+            TlvError: `architecture-untrusted` where that would run a file that the user has not named.
+        """
+        if self.stated is not None and not is_trusted(self.stated.name):
+            raise not_trusted(self.reference, self.stated.name)
+        return self.stated
 
     @property
     def info(self) -> InputInfo:
@@ -70,25 +86,40 @@ class OpenedCheckpoint:
             return None
         provenance = self.file.provenance
         return Ancestor(
-            name=self.file.path.name,
+            name=printable(self.file.path.name),
             sha256=self.sha256.result(),
             made_by=provenance.made_by if provenance else None,
         )
 
 
 def open_reference(
-    reference: str, *, role: str, key: str | None, arch: str | None, offline: bool, seed: int, ema: bool = False
+    reference: str,
+    *,
+    role: str,
+    key: str | None,
+    arch: str | None,
+    offline: bool,
+    seed: int,
+    ema: bool = False,
+    is_named: bool = True,
 ) -> OpenedCheckpoint:
     """Open a checkpoint file, hub weights (`ARCH@WEIGHTS`) or a random start (`ARCH@random`).
 
-    With `ema`, of a file the moving average of the weights.
+    With `ema`, of a file the moving average of the weights. `is_named` says that `reference` and `arch` are the user's
+    words, who thus lets a Python file among them run.
 
     Raises:
         TlvError: whatever is wrong with the file, the name or the network.
     """
     path = Path(reference)
     name, at, weights = reference.rpartition("@")
-    if not at or path.exists() or "/" in weights:
+    is_file = not at or path.exists() or "/" in weights
+    for word in (arch, None if is_file else name):
+        if word is not None and is_named:
+            note_named(word)
+        elif word is not None and not is_trusted(word):
+            raise not_trusted(reference, word)
+    if is_file:
         _refuse_bare_architecture(reference)
         return _open_file(path, reference, role=role, key=key, arch=arch, ema=ema)
     if weights == RANDOM:
@@ -129,9 +160,11 @@ def _open_file(
         architecture = fit_arguments(arch, file.specs)
     elif architecture is None:
         file, architecture = recognise_file(file)
+    else:
+        _refuse_boast(reference, architecture, file.specs)
     return OpenedCheckpoint(
         tensors=file,
-        architecture=architecture,
+        stated=architecture,
         class_names=provenance.class_names if provenance else None,
         preprocessing=provenance.preprocessing if provenance else None,
         warnings=tuple(warnings),
@@ -139,6 +172,19 @@ def _open_file(
         role=role,
         file=file,
         sha256=_hash_in_background(file),
+    )
+
+
+def _refuse_boast(reference: str, architecture: Architecture, specs: Sequence[TensorSpec]) -> None:
+    """Raise `checkpoint-mismatch` where what a file says of itself would take memory without end to build."""
+    stated = max(architecture.num_classes, architecture.in_chans)
+    if stated <= max((_MOST_CLASSES, *(size for spec in specs if spec.num_elements for size in spec.shape))):
+        return
+    raise TlvError(
+        "checkpoint-mismatch",
+        f"{reference} says it has {architecture.num_classes} classes and {architecture.in_chans} input channels, "
+        "more than any of its tensors",
+        "--arch NAME takes both from the tensors; tlv inspect shows them",
     )
 
 
@@ -178,7 +224,7 @@ def _open_random(name: str, reference: str, *, role: str, seed: int) -> OpenedCh
     architecture = Architecture(name=name, num_classes=default_num_classes(name))
     return OpenedCheckpoint(
         tensors=TensorsInMemory(build(architecture, seed=seed).state_dict()),
-        architecture=architecture,
+        stated=architecture,
         class_names=None,
         preprocessing=None,
         warnings=(),
@@ -203,7 +249,7 @@ def load_module(
     Raises:
         TlvError: `architecture-needed` or `checkpoint-mismatch`.
     """
-    from tlvcli.models.builders import build
+    from tlvcli.models.builders import build, build_skeleton, user_file
     from tlvcli.models.head import differing_tensors
 
     old = opened.architecture
@@ -215,10 +261,12 @@ def load_module(
         )
     changes = {"num_classes": num_classes, "head": head}
     new = old.model_copy(update={key: value for key, value in changes.items() if value is not None})
-    module = build(new, seed=seed)
     if opened.file is None:  # a random start has no head to replace: it is built as wide as it is needed
-        return module, new, ()
+        return build(new, seed=seed), new, ()
     replaced = differing_tensors(old, new) if new != old else frozenset()
+    if user_file(old.name) is None:  # whose code may ask for values, which a skeleton has not
+        refuse_mismatch(opened, build_skeleton(new), old, replaced)  # before a file's word costs memory
+    module = build(new, seed=seed)
     refuse_mismatch(opened, module, old, replaced)
     state = module.state_dict()
     for spec in opened.tensors.specs:
@@ -262,41 +310,3 @@ def refuse_mismatch(
 def _some(names: list[str]) -> str:
     shown = ", ".join(names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
-
-
-def save_module(
-    module: nn.Module,
-    path: Path,
-    *,
-    architecture: Architecture,
-    made_by: MadeBy,
-    class_names: tuple[str, ...] | None,
-    preprocessing: Preprocessing | None,
-    force: bool,
-) -> OutputInfo:
-    """Write the module's tensors with their provenance; plain PyTorch loads the file, strictly."""
-    state = module.state_dict()
-    provenance = Provenance(
-        architecture=architecture, made_by=made_by, class_names=class_names, preprocessing=preprocessing
-    )
-    specs = TensorsInMemory(state).specs
-    (output,) = save_tensors(path, specs, state.items(), provenance=provenance, force=force)
-    return output
-
-
-def save_tensors(
-    path: Path,
-    specs: tuple[TensorSpec, ...],
-    tensors: Iterable[tuple[str, Tensor]],
-    *,
-    provenance: Provenance,
-    force: bool,
-    shard_bytes: int | None = None,
-) -> tuple[OutputInfo, ...]:
-    """Stream tensors into a safetensors file that says what it is and in which order its tensors stand.
-
-    What is larger than `shard_bytes` goes into several files with an index, which is the first output.
-    """
-    ordered = provenance.model_copy(update={"tensor_order": tuple(spec.name for spec in specs)})
-    metadata = {"format": "pt", "tlv": ordered.model_dump_json(exclude_none=True)}
-    return write_sharded(plan_shards(path, specs, shard_bytes), tensors, metadata=metadata, force=force)

@@ -23,8 +23,9 @@ from tlvcli.io.reports import write_report
 from tlvcli.io.safetensors_header import ITEM_BYTES
 from tlvcli.io.sharded_writer import ShardPlan, plan_shards, refuse_existing_files
 from tlvcli.pipelines.casting import can_overflow, cast
-from tlvcli.pipelines.checkpoints import OpenedCheckpoint, open_reference, refuse_mismatch, save_tensors
+from tlvcli.pipelines.checkpoints import OpenedCheckpoint, open_reference, refuse_mismatch
 from tlvcli.pipelines.outputs import Dtype, ShardSize, refuse_inputs, refuse_report, refuse_suffix
+from tlvcli.pipelines.saving import save_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -190,7 +191,7 @@ def _provenance(config: ConvertConfig, opened: OpenedCheckpoint) -> Provenance:
         made_from=(ancestor,) if ancestor else (),
     )
     return Provenance(
-        architecture=opened.architecture,
+        architecture=opened.stated,
         made_by=made_by,
         class_names=opened.class_names,
         preprocessing=opened.preprocessing,
@@ -204,7 +205,7 @@ def _result(opened: OpenedCheckpoint, plan: ShardPlan) -> ConvertResult:
     shared = file.shared if file else ()
     left_out = sorted(file.left_out, key=lambda entry: entry.name) if file else []
     return ConvertResult(
-        architecture=opened.architecture,
+        architecture=opened.stated,
         taken=file.key if file else None,
         prefix=file.prefix if file else "",
         num_tensors=len(specs),

@@ -96,6 +96,7 @@ def _run(
             arch=config.arch,
             offline=config.offline,
             seed=config.seed,
+            is_named=not resume,
         )
     mask = describe_mask(Path(config.mask)) if config.mask else None
     inputs = [opened.info, *([mask] if mask else [])]

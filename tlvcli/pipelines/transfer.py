@@ -37,6 +37,7 @@ from tlvcli.pipelines.transferring.plans import (
 )
 from tlvcli.pipelines.transferring.result import TransferResult, make_gates, make_result
 from tlvcli.pipelines.transferring.steps import Steps, open_steps, refuse_not_runnable
+from tlvcli.pipelines.trust import note_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +118,7 @@ def run(config: TransferConfig, *, progress: Progress | None = None) -> Report[T
 
 def _target(config: TransferConfig, source: OpenedCheckpoint, read: ReadPlan | None, seed: int) -> Target:
     """Return the target, freshly initialised or as the target checkpoint has it."""
+    note_named(config.target_arch)
     if config.target_checkpoint is not None:
         return load_target(
             config.target_checkpoint,

@@ -16,7 +16,7 @@ from tlvcli.core.provenance import Architecture, MadeBy, Preprocessing
 from tlvcli.core.runtime import make_generator
 from tlvcli.models.builders import build
 from tlvcli.models.pooled_features import ClassifierInput
-from tlvcli.pipelines.checkpoints import save_module
+from tlvcli.pipelines.saving import save_module
 from tlvcli.pipelines.train import run
 from tlvcli.pipelines.training.config import TrainConfig
 from tlvcli.pipelines.training.crossover_source import CrossoverSource, crossing_by_batch, open_crossover

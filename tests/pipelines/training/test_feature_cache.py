@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tlvcli.core.processes import Processes
 from tlvcli.core.provenance import Architecture, MadeBy, Preprocessing
 from tlvcli.data.datasets import TrainingData, open_training_data
 from tlvcli.data.loading import evaluation_batches, training_batches
@@ -21,7 +22,12 @@ from tlvcli.models.feature_split import head_module
 from tlvcli.pipelines.train import run
 from tlvcli.pipelines.training import feature_cache as feature_cache_module
 from tlvcli.pipelines.training.config import TrainConfig
-from tlvcli.pipelines.training.feature_cache import feature_batches, open_feature_cache, uses_feature_cache
+from tlvcli.pipelines.training.feature_cache import (
+    feature_batches,
+    open_feature_cache,
+    uses_feature_cache,
+    why_not_cached,
+)
 from tlvcli.pipelines.training.job import TrainingJob
 from tlvcli.pipelines.training.modes import set_modes
 from tlvcli.pipelines.training.plan import plan_finetuning
@@ -136,6 +142,21 @@ def test_runs_with_and_without_it_agree(small_network: str, tmp_path: Path) -> N
     with_losses, losses = ([epoch.val_loss for epoch in report.result.epochs] for report in reports)
     assert with_losses == pytest.approx(losses, rel=1e-5)
     assert losses[1] < losses[0]
+
+
+def test_a_probe_of_varied_images_says_once_that_it_could_be_cheaper(small_network: str, tmp_path: Path) -> None:
+    messages = Messages()
+    config = TrainConfig(
+        checkpoint=f"{small_network}@random",
+        data="digits@train:40",
+        out=str(tmp_path / "run"),
+        strategy="linear-probe",
+        epochs=1,
+        workers=0,
+        device="cpu",
+    )
+    run(config, progress=messages)
+    assert sum("--augment none" in text for text in messages.texts) == 1
 
 
 def test_a_run_goes_on_in_mid_epoch_and_leaves_out_a_last_single_image(data: TrainingData) -> None:
@@ -272,6 +293,28 @@ class Net(nn.Module):
 )
 def test_which_runs_use_it(small_network: str, data: TrainingData, settings: dict[str, Any], expected: bool) -> None:
     assert uses_feature_cache(make_job(small_network, data, **settings)) is expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "processes", "said"),
+    [
+        ({}, 1, None),
+        ({"augment": "standard"}, 1, "--augment none computes them once"),
+        ({"augment": "standard", "feature_cache": False}, 1, None),
+        ({"augment": "standard", "strategy": "full"}, 1, None),
+        # Without the policy, these would still vary.
+        ({"augment": "standard", "mixup": 0.2}, 1, None),
+        ({"augment": "standard", "crossover": "source.pth"}, 1, None),
+        ({}, 2, "under torchrun"),
+        ({"feature_cache": False}, 2, None),
+    ],
+)
+def test_what_keeps_features_from_being_computed_once_is_said(
+    small_network: str, data: TrainingData, settings: dict[str, Any], processes: int, said: str | None
+) -> None:
+    job = replace(make_job(small_network, data, **settings), processes=Processes(world_size=processes))
+    reason = why_not_cached(job)
+    assert (reason is None) if said is None else (reason is not None and said in reason)
 
 
 def test_the_module_is_left_as_it_was(job: TrainingJob) -> None:

@@ -15,6 +15,7 @@ from tlvcli.core.runtime import make_generator
 from tlvcli.methods.finetuning.crossover import crossing
 from tlvcli.models.pooled_features import ClassifierInput, find_classifier_input, pooled_features
 from tlvcli.pipelines.checkpoints import load_module, open_reference
+from tlvcli.pipelines.image_views import view_images
 from tlvcli.pipelines.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -88,9 +89,9 @@ def open_crossover(
         raise _unsupported(f"{config.crossover} ({source_architecture.name})", "take another source checkpoint")
     source.eval().requires_grad_(False).to(device)
     adapt = partial(
-        _adapt,
-        target=preprocessing,
-        source=None if known is None or _is_normalised_alike(known, preprocessing) else known,
+        view_images,
+        here=preprocessing,
+        there=known,
         channels=source_architecture.in_chans,
         image_size=image_size,
     )
@@ -117,31 +118,6 @@ def crossing_by_batch(
         return crossing(module, source.classifier, source.features, source.p, generator)
 
     return open_one
-
-
-def _adapt(
-    images: Tensor, *, target: Preprocessing, source: Preprocessing | None, channels: int, image_size: int
-) -> Tensor:
-    """Return images normalised for the target as the source takes them; None where its own normalisation is that."""
-    from torch.nn.functional import interpolate
-
-    if source is not None:
-        images = images * _column(target.std, images) + _column(target.mean, images)
-    if images.shape[1] != channels:
-        images = images.mean(1, keepdim=True).expand(-1, channels, -1, -1)
-    if source is not None:
-        images = (images - _column(source.mean, images)) / _column(source.std, images)
-    if images.shape[-1] == image_size:
-        return images
-    return interpolate(images, size=(image_size, image_size), mode="bilinear", antialias=True)
-
-
-def _column(values: tuple[float, ...], images: Tensor) -> Tensor:
-    return images.new_tensor(values)[:, None, None]  # [channels, 1, 1]
-
-
-def _is_normalised_alike(one: Preprocessing, other: Preprocessing) -> bool:
-    return (one.mean, one.std) == (other.mean, other.std)
 
 
 def _unsupported(name: str, hint: str) -> TlvError:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +61,18 @@ def uses_feature_cache(job: TrainingJob) -> bool:
         and job.config.crossover is None
         and not job.processes.several
     )
+
+
+def why_not_cached(job: TrainingJob) -> str | None:
+    """Return what keeps a linear probe's features from being computed once; None where nothing does, or on purpose."""
+    if job.plan.strategy != "linear-probe" or not job.config.feature_cache:
+        return None
+    if job.processes.several:
+        return "under torchrun every epoch computes the features of the frozen backbone"
+    if replace(job.augmentation, policy="none").varies or job.config.crossover is not None:
+        return None
+    varies = "every epoch computes the features of the frozen backbone: --augment none computes them once"
+    return varies if job.augmentation.varies else None
 
 
 def open_feature_cache(job: TrainingJob, progress: Progress) -> CachedFeatures | None:

@@ -16,7 +16,7 @@ from tlvcli.pipelines.progress import Progress
 from tlvcli.pipelines.training.curves import draw_curves
 from tlvcli.pipelines.training.epochs import EpochShape, train_epoch
 from tlvcli.pipelines.training.events import open_events
-from tlvcli.pipelines.training.feature_cache import open_feature_cache, uses_feature_cache
+from tlvcli.pipelines.training.feature_cache import open_feature_cache, uses_feature_cache, why_not_cached
 from tlvcli.pipelines.training.input import Input, open_input, shape_of
 from tlvcli.pipelines.training.interruption import StopWish, stop_wishes, stopped
 from tlvcli.pipelines.training.job import EpochResult, Fitted, TrainingJob
@@ -51,6 +51,8 @@ def fit(job: TrainingJob, folder: RunFolder, progress: Progress, beginning: RunS
     writes_events = config.tensorboard and is_first
     began = time.perf_counter()
     features = open_feature_cache(job, progress) if uses_feature_cache(job) else None
+    if reason := why_not_cached(job):
+        progress.message(reason)
     seconds_features = time.perf_counter() - began
     learner = make_learner(job, features.split if features else None)
     keeper = Keeper(folder, learner, make_phases(job, shape.num_steps), beginning)
@@ -120,7 +122,6 @@ def _run_epoch(
     measured = evaluate(
         learner.evaluated,
         islice(data.val, data.val_batches),
-        num_classes=job.architecture.num_classes,
         autocast=learner.autocast,
         after_batch=after_val_batch,
         processes=job.processes,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tlvcli.core.errors import TlvError
 from tlvcli.core.report import OutputInfo
-from tlvcli.pipelines.checkpoints import save_module
+from tlvcli.pipelines.saving import save_module
 from tlvcli.pipelines.training.job import EpochResult
 from tlvcli.pipelines.training.run_folder import RunFolder
 from tlvcli.pipelines.training.selection import best_of

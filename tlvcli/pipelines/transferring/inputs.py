@@ -42,7 +42,7 @@ def usual_target(name: str, source: OpenedCheckpoint) -> Architecture:
     """Return architecture `name` with the classes and input channels of the source, as far as it shows them."""
     from tlvcli.models.builders import RGB_CHANNELS, default_num_classes
 
-    known = source.architecture
+    known = source.stated
     if known is not None:
         return Architecture(name=name, num_classes=known.num_classes, in_chans=known.in_chans)
     shown = describe(source.tensors.specs)
@@ -86,12 +86,15 @@ def source_graph(source: OpenedCheckpoint) -> tuple[ModelGraph, tuple[str, ...]]
     from tlvcli.models.graph import graph_of_module, graph_of_tensors
 
     specs = source.tensors.specs
-    if source.architecture is None:
+    if source.stated is None:
         return graph_of_tensors(specs), ()
-    name = source.architecture.name
+    name = source.stated.name
     try:
-        graph = graph_of_module(build_skeleton(source.architecture))
-    except TlvError as error:  # the user's file or timm is not there any more; the tensors are
+        architecture = source.architecture
+        assert architecture is not None
+        graph = graph_of_module(build_skeleton(architecture))
+    # A file that is not there any more, or may not run; timm that is not installed. The tensors are there.
+    except TlvError as error:
         return graph_of_tensors(specs), (f"{name} cannot be built ({error.message}): read from names and shapes",)
     graph = _without_counters(graph, {spec.name for spec in specs})
     if {tensor.name: tensor.shape for tensor in graph.tensors()} == {spec.name: spec.shape for spec in specs}:
