@@ -61,9 +61,9 @@ LayerDecay = Annotated[
 NewLayers = Annotated[
     int | None,
     typer.Option(
-        show_default="1 with it",
+        show_default="0; non-binary: 1",
         rich_help_panel=STRATEGY_PANEL,
-        help="non-binary: layers that start afresh, from the output; the classifier is 1.",
+        help="full, two-rate, non-binary: layers that start afresh, from the output.",
     ),
 ]
 NumLowlrs = Annotated[

@@ -67,6 +67,19 @@ def test_two_rates(see: See) -> None:
     assert _plan("two-rate", see("resnet18"), backbone_lr_scale=0).trained == {"fc.weight", "fc.bias"}
 
 
+def test_new_layers_start_afresh_and_train_at_the_rate_of_a_head(see: See) -> None:
+    last = {"fc.weight", "fc.bias"}
+    plan = _plan("two-rate", see("resnet18"), backbone_lr_scale=0, new_layers=2)
+    assert plan.trained == {name for name in see("resnet18").dimensions if name.startswith(("fc.", "layer4.1."))}
+    assert plan.trained | {name for name in plan.reinitialised if "running" in name or "num_b" in name} == set(
+        plan.reinitialised
+    )
+    assert "layer4.0" in plan.phases[0].frozen
+    (phase,) = _plan("full", see("resnet18"), head_rate=5, new_layers=2).phases
+    assert {name for name, rate in _rates(phase).items() if rate == 5} == last
+    assert _plan("full", see("resnet18"), new_layers=1).reinitialised == ("fc.weight", "fc.bias")
+
+
 def test_a_linear_probe_freezes_everything_else(see: See) -> None:
     (phase,) = _plan("linear-probe", see("vgg16")).phases
     assert set(_rates(phase)) == {"classifier.6.weight", "classifier.6.bias"}

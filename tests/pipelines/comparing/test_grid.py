@@ -54,7 +54,7 @@ def test_the_cells_of_a_grid_have_folders_of_their_own() -> None:
 
 def test_a_key_is_searched_only_where_it_is_taken() -> None:
     grid = _grid(
-        methods="he,tlv", strategies="full,non-binary", grid=["new-layers=1,2", "mapping.keep=interleaved,random"]
+        methods="he,tlv", strategies="full,non-binary", grid=["num-lowlrs=1,2", "mapping.keep=interleaved,random"]
     )
     sizes = {variant.name: len(points) for variant, points in grid.points.items()}
     assert sizes == {
@@ -138,7 +138,7 @@ def test_a_key_that_cannot_be_searched_is_refused(given: list[str], error_id: st
 
 def test_a_key_that_no_strategy_takes_names_those_that_do() -> None:
     with pytest.raises(TlvError) as caught:
-        _grid(strategies="full,two-rate", grid=["new-layers=1,2,4"])
+        _grid(strategies="full,two-rate", grid=["num-lowlrs=1,2,4"])
     assert caught.value.error_id == "grid-key-not-taken"
     assert "non-binary" in caught.value.hint
 

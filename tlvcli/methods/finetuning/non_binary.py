@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from tlvcli.core.errors import TlvError
 from tlvcli.methods.finetuning.network import Network
+from tlvcli.methods.finetuning.new_layers import new_tensors
 from tlvcli.methods.finetuning.options import NonBinaryOptions
 from tlvcli.methods.finetuning.plan import FinetunePlan, Phase, make_groups
 
@@ -34,22 +35,15 @@ def non_binary(network: Network, *, options: NonBinaryOptions, rates: tuple[floa
         if name in network.dimensions and rate_of[part] > 0
     ]
     still = [module for part, unit in zip(parts, units, strict=True) if rate_of[part] == 0 for module in unit.modules]
-    new = units[len(units) - options.new_layers :]
     return FinetunePlan(
         "non-binary",
         (Phase(make_groups(places, network.dimensions), tuple(still)),),
-        reinitialised=tuple(name for unit in new for name in unit.tensors),
+        reinitialised=new_tensors(network, options.new_layers),
     )
 
 
 def _refuse(network: Network, options: NonBinaryOptions) -> None:
     num_units = len(network.units)
-    if options.new_layers > num_units:
-        raise TlvError(
-            "layers-too-many",
-            f"new_layers is {options.new_layers}, but the network has {num_units} layers to start afresh",
-            f"--new-layers takes 0 to {num_units}; the classifier is layer 1",
-        )
     if (options.num_lowlrs or 0) > num_units - 1:
         raise TlvError(
             "layers-too-many",

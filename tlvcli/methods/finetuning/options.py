@@ -41,12 +41,14 @@ class FullOptions(Config):
     """Choices of `full`."""
 
     head_rate: float = Field(10.0, gt=0, description="times lr: the rate of a freshly initialised head")
+    new_layers: int = Field(0, ge=0, description="units that start afresh, from the output; 1 is the classifier")
 
 
 class TwoRateOptions(Config):
     """Choices of `two-rate`."""
 
     backbone_lr_scale: float = Field(0.1, ge=0, description="times lr: the rate of everything but the head")
+    new_layers: int = Field(0, ge=0, description="units that start afresh, from the output; 1 is the classifier")
 
 
 class LinearProbeOptions(Config):

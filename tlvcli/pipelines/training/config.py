@@ -68,7 +68,7 @@ class TrainConfig(Config):
         None, description="layer-decay: factor on the rate from each unit to the one before it; default: 0.75"
     )
     new_layers: int | None = Field(
-        None, description="non-binary: layers that start afresh, from the output; default: 1, the classifier"
+        None, description="layers that start afresh, from the output; default: 0, for non-binary 1"
     )
     num_lowlrs: int | None = Field(None, description="non-binary: layers from the input that train at LOW")
     regularizer: Literal["l2-sp"] | None = Field(

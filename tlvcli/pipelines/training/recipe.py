@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -40,12 +40,12 @@ def with_recipe(given: Mapping[str, Any]) -> dict[str, Any]:
         return dict(given)
     recipe = read_settings(recipe_path(str(given["recipe"])))
     settings = {**recipe, **given}
-    replaced = {key for key, value in recipe.items() if settings[key] != value}
+    replaced = {key: value for key, value in recipe.items() if settings[key] != value}
     return {key: value for key, value in settings.items() if key in given or not _falls_away(key, settings, replaced)}
 
 
-def _falls_away(key: str, settings: Mapping[str, Any], replaced: Set[str]) -> bool:
-    """Return whether the recipe's value of `key` says nothing once other choices of it are `replaced`."""
+def _falls_away(key: str, settings: Mapping[str, Any], replaced: Mapping[str, Any]) -> bool:
+    """Return whether the recipe's value of `key` says nothing once these choices of it are `replaced`."""
     match key:
         case "lr":
             return "optimizer" in replaced
@@ -65,6 +65,8 @@ def _falls_away(key: str, settings: Mapping[str, Any], replaced: Set[str]) -> bo
             return "crossover" not in _set(settings)
         case "shuffle":
             return bool(settings.get("balanced"))
+    if "strategy" in replaced and key in _strategy_keys(replaced["strategy"]):
+        return True
     return key in _strategy_keys() and key not in _strategy_keys(settings["strategy"])
 
 
