@@ -29,7 +29,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def transfer(source: Path, out: Path | None, **settings: Any) -> Report[TransferResult]:
-    settings = {"target_arch": "squeezenet1_0", **settings}
+    settings = {"target_arch": "squeezenet1_0", "method": "tlv", **settings}
     return run(TransferConfig(source=str(source), out=str(out) if out else None, **settings))
 
 

@@ -59,7 +59,7 @@ def test_the_file_says_where_it_comes_from(source: Path, tmp_path: Path) -> None
     with safe_open(out, framework="pt") as file:
         said = json.loads(file.metadata()["tlv"])
     assert said["architecture"] == {"name": "mobilenet_v2", "num_classes": 3, "in_chans": 3}
-    assert said["made_by"]["method"] == "tlv"
+    assert said["made_by"]["method"] == "coherent"
     assert said["made_by"]["made_from"] == [{"name": source.name, "sha256": report.inputs[0].sha256}]
     assert said["tensor_order"] == [row.tensor for row in report.result.rows]
     assert str(tmp_path) not in json.dumps(said)
@@ -139,7 +139,9 @@ def test_a_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:
 
 
 def test_the_reports_config_repeats_the_run(source: Path, tmp_path: Path) -> None:
-    first = _transfer(source, tmp_path / "out.safetensors", seed=2, mapping={"keep": "random", "fan-in": "per-filter"})
+    first = _transfer(
+        source, tmp_path / "out.safetensors", seed=2, method="tlv", mapping={"keep": "random", "fan-in": "per-filter"}
+    )
     again = run(TransferConfig(**{**first.config, "force": True}))
     assert again.outputs == first.outputs
     assert first.config["mapping"]["fan_in"] == "per-filter"
@@ -159,8 +161,8 @@ def test_bad_input_leaves_nothing_behind(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
     assert "did you mean" in _fails("architecture-unknown", source, out, target_arch="resnet81").hint
     assert "did you mean tlv" in _fails("method-unknown", source, out, method="tvl").hint
-    assert "mapping.keep" in _fails("config-invalid", source, out, mapping={"keeep": "random"}).hint
-    assert "interleaved" in _fails("config-invalid", source, out, mapping={"keep": "best"}).message
+    assert "mapping.keep" in _fails("config-invalid", source, out, method="tlv", mapping={"keeep": "random"}).hint
+    assert "interleaved" in _fails("config-invalid", source, out, method="tlv", mapping={"keep": "best"}).message
     _fails("checkpoint-missing", tmp_path / "absent.pt", out)
     _fails("checkpoint-missing", "resnet18", out)
     assert "out.safetensors" in _fails("output-not-safetensors", source, tmp_path / "out.pt").hint

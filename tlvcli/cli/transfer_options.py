@@ -49,9 +49,9 @@ Out = Annotated[
 Method = Annotated[
     str | None,
     typer.Option(
-        show_default="tlv",
+        show_default="coherent",
         autocompletion=complete_method,
-        help="tlv, dpiat, coherent, weight-selection, net2net, he; tlv-reference, dpiat-reference: the authors' code.",
+        help="coherent, tlv, dpiat, weight-selection, net2net, he; tlv-reference, dpiat-reference: the authors' code.",
     ),
 ]
 NumClasses = Annotated[int | None, typer.Option(show_default="the source's, else 1000", help="Classes of the target.")]

@@ -93,16 +93,19 @@ def make_recipe(method: TransferMethod, matching: Mapping[str, Any], mapping: Ma
 
     Raises:
         TlvError: `config-invalid` for an unknown key, name or value; `method-not-composed` where a matching or
-            mapping is chosen for a method that is one whole.
+            mapping is chosen for a method that is one whole; `option-not-taken` for a choice of another method.
     """
     if not (method.matching and method.mapping):
         _refuse_parts(method, matching, mapping)
+        _refuse_choices_of_others(method, method.load_options(), mapping)
         return Recipe(method, parse_config(method.load_options(), mapping, prefix="mapping."))
     chosen_matching, matching_choices = _choose(MATCHINGS, "matching", method.matching, matching)
     chosen_mapping, mapping_choices = _choose(MAPPINGS, "mapping", method.mapping, mapping)
+    options = mapping_options(method, chosen_mapping)
+    _refuse_choices_of_others(method, options, mapping_choices)
     return Recipe(
         method,
-        _parse(mapping_options(method, chosen_mapping), mapping_choices, "mapping"),
+        _parse(options, mapping_choices, "mapping"),
         chosen_matching,
         _parse(chosen_matching.load_options(), matching_choices, "matching"),
         chosen_mapping,
@@ -142,3 +145,23 @@ def _refuse_parts(method: TransferMethod, matching: Mapping[str, Any], mapping: 
             f"{method.name} is one whole: no other {family} can be chosen for it",
             f"leave {family} out, or take a method that is composed: {', '.join(composed)}",
         )
+
+
+def _refuse_choices_of_others(method: TransferMethod, options: type[Config], choices: Mapping[str, Any]) -> None:
+    """Raise for the first choice that is none here, but is one of other methods as they are by default."""
+    for given in choices:
+        key = given.replace("-", "_")
+        if key in options.model_fields:
+            continue
+        takers = [other.name for other in TRANSFER_METHODS if key in _own_options(other).model_fields]
+        if takers:
+            raise TlvError(
+                "option-not-taken",
+                f"method {method.name} does not take mapping.{key}",
+                f"leave it out, or take --method {' or '.join(takers)}",
+            )
+
+
+def _own_options(method: TransferMethod) -> type[Config]:
+    mapping = next((part for part in MAPPINGS if part.name == method.mapping), None)
+    return mapping_options(method, mapping) if mapping else method.load_options()

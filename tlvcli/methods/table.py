@@ -124,6 +124,13 @@ MAPPINGS = (
 
 TRANSFER_METHODS = (
     TransferMethod(
+        name="coherent",
+        planner="tlvcli.methods.coherent.plan:plan_coherent",
+        options="tlvcli.methods.coherent.options:CoherentOptions",
+        summary="one index map for each group of channels: producers and consumers agree, between any two networks",
+        reference="our own; docs/methods/coherent.md",
+    ),
+    TransferMethod(
         name="tlv",
         planner="tlvcli.methods.tlv:plan_tlv",
         options="tlvcli.methods.options:TlvOptions",
@@ -154,13 +161,6 @@ TRANSFER_METHODS = (
         options="tlvcli.methods.options:NoOptions",
         summary="the same, bit for bit as the authors' code computes it, its faults included",
         reference="iatransfer 1.0.3",
-    ),
-    TransferMethod(
-        name="coherent",
-        planner="tlvcli.methods.coherent.plan:plan_coherent",
-        options="tlvcli.methods.coherent.options:CoherentOptions",
-        summary="one index map for each group of channels: producers and consumers agree, between any two networks",
-        reference="our own; docs/methods/coherent.md",
     ),
     TransferMethod(
         name="weight-selection",

@@ -43,7 +43,7 @@ class TransferConfig(Config):
     source: str = Field(description="checkpoint file, ARCH@WEIGHTS or ARCH@random")
     target_arch: str = Field(description="torchvision builder, timm:NAME, or path/to/file.py:callable")
     out: str | None = Field(None, description="safetensors file to write; a dry run needs none")
-    method: str = Field("tlv", description="how the target is started: a transfer method's name")
+    method: str = Field("coherent", description="how the target is started: a transfer method's name")
     matching: dict[str, Any] = Field(default_factory=dict, description="which matching, by `method`, and its choices")
     mapping: dict[str, Any] = Field(default_factory=dict, description="which mapping, by `method`, and its choices")
     plan: str | None = Field(None, description="carry out this saved plan instead of making one")
