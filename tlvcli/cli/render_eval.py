@@ -29,8 +29,13 @@ def render(report: Report[EvalResult], verbose: bool) -> None:
     _write_summary(console, result)
     if verbose:
         _write_preparation(console, result)
+    # The page shows its mistakes itself.
+    shows_worst = bool(result.worst and report.config["worst"])
+    if verbose or shows_worst or result.against:
+        console.print()
+    if verbose:
         _write_classes(console, result)
-    if result.worst:
+    if shows_worst:
         _write_worst(console, result)
     if result.against:
         _write_rivals(console, report)
@@ -98,7 +103,6 @@ def _write_classes(console: Console, result: EvalResult) -> None:
         for row in result.classes
     ]
     head = ("class", "images", "predicted", "precision", "recall", "F1")
-    console.print()
     write_columns(console, [head, *rows], right=range(1, len(head)), cut=0, bold=(0,))
 
 
@@ -108,7 +112,6 @@ def _share(share: float | None) -> str:
 
 def _write_worst(console: Console, result: EvalResult) -> None:
     rows = [(one.path, one.label, one.prediction, f"{one.probability:.2%}") for one in result.worst]
-    console.print()
     write_columns(
         console, [("most confident mistakes", "label", "prediction", "sure"), *rows], right=(3,), cut=0, bold=(0,)
     )
@@ -128,7 +131,6 @@ def _write_rivals(console: Console, report: Report[EvalResult]) -> None:
         )
         for rival in result.against
     ]
-    console.print()
     write_columns(console, [head, first, *others], right=range(1, len(head)), cut=0, bold=(0,))
 
 
