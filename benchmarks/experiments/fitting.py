@@ -24,8 +24,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "fitted, 5,000 images": ("--fit", "MORE"),
     "fitted, 200 images": ("--fit", "FEWER"),
     "fitted, hidden channels as planned": ("--fit", "DATA", "--set", "fit.hidden=own"),
-    "fitted, no further rounds": ("--fit", "DATA", "--set", "fit.rounds=0"),
-    "fitted, not mirrored": ("--fit", "DATA", "--set", "fit.flip=false"),
+    "fitted, mirrored images, too": ("--fit", "DATA", "--set", "fit.flip=true"),
     "fitted, the head copied": ("--fit", "DATA", "--set", "fit.head=false"),
     "the source": ("SOURCE",),
 }

@@ -1,0 +1,141 @@
+"""Closed-form fitting: each target layer in turn becomes the best linear predictor of what the source computes there.
+
+Ours. In the order of the forward pass, on the target as it is fitted so far, so that what one layer misses the next
+ones can make up for. No labels and no gradient; images are read several times and none is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from tlvcli.core.errors import TlvError
+from tlvcli.core.graph import ModelGraph
+from tlvcli.core.plan import TransferPlan
+from tlvcli.methods.fitting.options import FitOptions
+from tlvcli.methods.fitting.patches import Fittable
+from tlvcli.methods.fitting.points import FitPoint, Skipped, find_points
+from tlvcli.methods.fitting.sight import Sight, UnseenError
+from tlvcli.methods.fitting.turn import Batches, FittedLayer, take_turn
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_NUM_IMAGES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Fitting:
+    """The target's changed tensors by name, what became of every layer, and what the user should know."""
+
+    state: Mapping[str, Tensor]
+    layers: tuple[FittedLayer, ...]
+    warnings: tuple[str, ...]
+
+
+def fit(
+    target: nn.Module,
+    source: nn.Module,
+    batches: Batches,
+    *,
+    plan: TransferPlan,
+    target_graph: ModelGraph,
+    source_graph: ModelGraph,
+    options: FitOptions,
+) -> Fitting:
+    """Fit the target's layers to the source's activations on images without labels; no module is written to.
+
+    Args:
+        target: the target as the plan has started it.
+        source: the source, in evaluation mode.
+        batches: gives pairs (images as the target takes them, the same images as the source takes them), the same in
+            the same order each time.
+        plan: says which channels of the source the target's are.
+        target_graph: the target's, which knows the way of its channels.
+        source_graph: the source's, which does, too.
+        options: choices of the fit.
+
+    Raises:
+        TlvError: `fit-too-few-images`, where there are too few for any layer; `activations-not-finite`;
+            `channels-unknown`, where a network cannot be traced.
+    """
+    assert not source.training
+    work = deepcopy(target).eval().requires_grad_(False)
+    shown = partial(_small, batches, flip=options.flip)
+    num_images = sum(len(images) for images, _ in batches())
+    if not num_images:
+        raise TlvError("fit-too-few-images", "there is no image to fit to", "a fit takes a few hundred images")
+    points = find_points(plan, target_graph, source_graph)
+    known = {point.layer: point for point in points if isinstance(point, FitPoint)}
+    rows: dict[str, FittedLayer] = {}
+    for point in points:
+        if point.layer in rows:
+            continue
+        reason = _reason_to_skip(point, work, options)
+        if reason or isinstance(point, Skipped):
+            rows[point.layer] = FittedLayer(point.layer, (), note=reason)
+            continue
+        reader = known.get(point.reader or "") if options.hidden == "select" else None
+        for last in (reader, point) if reader and not _reason_to_skip(reader, work, options) else (point,):
+            try:
+                turn = take_turn(Sight(work, source, point, last), shown, num_images, options)
+            except UnseenError as error:
+                rows[point.layer] = FittedLayer(point.layer, point.sources, note=str(error))
+                continue
+            rows.update((row.layer, row) for row in turn.rows)
+            work.load_state_dict(turn.tensors, strict=False)
+            break
+    layers = tuple(rows[point.layer] for point in points)
+    _refuse_too_few(layers)
+    before = target.state_dict()
+    state = {name: tensor for name, tensor in work.state_dict().items() if not torch.equal(tensor, before[name])}
+    return Fitting(state, layers, _warnings(layers))
+
+
+def _small(batches: Batches, *, flip: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches so small that what is made of them stays near the processor; with `flip`, mirrored ones, too."""
+    for images, source_images in batches():
+        for start in range(0, len(images), _NUM_IMAGES):
+            some = slice(start, start + _NUM_IMAGES)
+            yield images[some], source_images[some]
+            if flip:
+                yield images[some].flip(-1), source_images[some].flip(-1)
+
+
+def _reason_to_skip(point: FitPoint | Skipped, work: nn.Module, options: FitOptions) -> str:
+    if isinstance(point, Skipped):
+        return point.reason
+    layer = work.get_submodule(point.layer)
+    if not isinstance(layer, Fittable) or "weight" not in layer._parameters:
+        return f"a {type(layer).__name__} is not fitted"
+    if point.end.norm is not None and not work.get_submodule(point.end.norm).affine:
+        return "its batch normalisation has no scale to set"
+    return "fit.head is false" if point.is_head and not options.head else ""
+
+
+def _refuse_too_few(layers: tuple[FittedLayer, ...]) -> None:
+    """Raise `fit-too-few-images` where no layer was fitted for want of images."""
+    needed = [row.num_needed for row in layers if row.num_needed is not None]
+    if needed and not any(row.r2 is not None for row in layers):
+        raise TlvError(
+            "fit-too-few-images",
+            f"too few images for a fit: {min(needed)} would do for one layer, {max(needed)} for all",
+            "give more images; they need no labels",
+        )
+
+
+def _warnings(layers: tuple[FittedLayer, ...]) -> tuple[str, ...]:
+    short = {row.layer: row.num_needed for row in layers if row.num_needed is not None}
+    warnings = []
+    if short:
+        some = ", ".join(list(short)[:3]) + (", ..." if len(short) > 3 else "")
+        counted = f"{len(short)} of {len(layers)} layers"
+        warnings.append(f"fit: too few images for {counted}: {some}; {max(short.values())} would do for all")
+    if all(row.r2 is None for row in layers):
+        warnings.append("fit: no layer was fitted; the report says why")
+    return tuple(warnings)
