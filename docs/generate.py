@@ -1,4 +1,4 @@
-"""Everything under docs/ and in the package that is generated: schemas, command reference, configuration, index.
+"""What is generated of docs/ and the package: schemas, commands, configuration, errors, the stub, the index.
 
 `make docs` writes it, and `docs/generate.py --timm` what comes from timm; tests hold that what is committed is what
 this makes.
@@ -7,6 +7,7 @@ this makes.
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,8 @@ def generated_texts() -> dict[str, str]:
         schema["title"] = module.SCHEMA
         name = module.SCHEMA.replace("/", ".")
         texts[f"docs/schemas/{name}.json"] = json.dumps(schema, indent=1, sort_keys=True) + "\n"
+    texts["docs/errors.md"] = runpy.run_path(str(ROOT / "docs" / "error_ids.py"))["format_errors"]()
+    texts["tlvcli/__init__.pyi"] = runpy.run_path(str(ROOT / "docs" / "stub.py"))["format_stub"]()
     return texts
 
 

@@ -62,7 +62,7 @@ FLAGS = {
     },
     "doctor": {"online", "timeout", "report", "force"},
     "convert": {
-        *("checkpoint", "out", "dtype", "key", "ema", "arch", "shard_size"),
+        *("checkpoint", "out", "dtype", "key", "ema", "arch", "shard_size", "fail_on"),
         *("dry_run", "offline", "report", "force"),
     },
     "compare": {

@@ -139,7 +139,8 @@ def test_flags_beat_the_file_and_set_beats_flags(checkpoint: Path, tmp_path: Pat
     (tmp_path / "c.yaml").write_text("num-classes: 4\nseed: 3\nmapping: {shuffle: off, keep: random}\n")
     done = tlv(
         "transfer", str(checkpoint), "squeezenet1_1", str(tmp_path / "o.safetensors"), "--dry-run", "--json",
-        "--config", str(tmp_path / "c.yaml"), "--method", "tlv", "--seed", "5", "--set", "mapping.keep=max-var", "--set", "num_classes=6",
+        "--config", str(tmp_path / "c.yaml"), "--method", "tlv", "--seed", "5",
+        "--set", "mapping.keep=max-var", "--set", "num_classes=6",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     config = json.loads(done.stdout)["config"]

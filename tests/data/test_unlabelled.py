@@ -21,9 +21,7 @@ def test_images_at_any_depth(tmp_path: Path, write_classes: WriteClasses) -> Non
     ]
     assert (dataset.class_names, dataset.labels) == (("",), (0, 0, 0))
     assert dataset.read(2, channels=3).size == (20, 16)
-    assert dataset.warnings == (
-        f"{tmp_path}: left out 1 file, no images by suffix, as {tmp_path}/notes.txt",
-    )
+    assert dataset.warnings == (f"{tmp_path}: left out 1 file, no images by suffix, as {tmp_path}/notes.txt",)
 
 
 def test_folders_without_images_are_refused(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ def convert(
         str | None,
         typer.Option(metavar="SIZE", show_default="one file", help="Split what is larger, as in 2GB, 500MB, 5GiB."),
     ] = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(metavar="nan", autocompletion=one_of("nan"), help="Exit 1 if a tensor holds NaN or Inf."),
+    ] = None,
     dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Check and show, write nothing.")] = None,
     offline: o.Offline = None,
     report: o.ReportFile = None,

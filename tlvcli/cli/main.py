@@ -21,6 +21,8 @@ EXIT_OUR_BUG = 70
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 _WRONG_PATH = (errno.ENAMETOOLONG, errno.EACCES, errno.ELOOP)
+_STDOUT, _STDERR = 1, 2
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class _Terminated(BaseException):
@@ -31,6 +33,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; nothing but a bug of ours shows a traceback."""
     as_json, debug = "--json" in arguments, "--debug" in arguments
     signal.signal(signal.SIGTERM, _raise_terminated)
+    _open_closed_streams()
     _let_print_anything(as_json=as_json)
     try:
         return _dispatch(arguments)
@@ -40,8 +43,7 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except (BrokenPipeError, SystemExit):
         # The reader (`| head`) has what it wanted, and typer or rich may already have turned that into an exit.
-        # Point stdout at nothing, so that closing it stays silent.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_results()
         return 0
     except KeyboardInterrupt:
         return _interrupted(EXIT_INTERRUPTED, "interrupted", as_json=as_json)
@@ -50,10 +52,29 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _WRONG_PATH and error.filename is not None:
             return _refuse_path(error, as_json=as_json, debug=debug)
+        # Outputs name their file, so this is stdout: a full disk that it was sent to.
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            _drop_results()
+            return _refuse_stdout(error, as_json=as_json, debug=debug)
         name = f"{type(error).__name__}: {error}".splitlines()[0]
         _draw(TlvError("internal", name, "this is a bug of tlv; --debug shows where"), as_json=as_json)
         _show_cause(error, debug=debug)
         return EXIT_OUR_BUG
+
+
+def _open_closed_streams() -> None:
+    """Point at nothing what the user closed, as with `>&-`: else the next file that is opened takes its place."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name, number in (("stdout", _STDOUT), ("stderr", _STDERR)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def _drop_results() -> None:
+    """Point stdout at nothing, so that closing it, when Python ends, stays silent."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _let_print_anything(*, as_json: bool) -> None:
@@ -119,6 +140,15 @@ def _show_cause(error: BaseException, *, debug: bool) -> None:
 def _refuse_path(error: OSError, *, as_json: bool, debug: bool) -> int:
     """Draw that the system cannot follow a path, which a mere look at it may show: a name too long, a closed folder."""
     refused = TlvError("path-invalid", f"{error.filename}: {error.strerror}", "check the path and its folders")
+    _draw(refused, as_json=as_json)
+    _show_cause(error, debug=debug)
+    return refused.exit_code
+
+
+def _refuse_stdout(error: OSError, *, as_json: bool, debug: bool) -> int:
+    """Draw that the results cannot be printed; what the command wrote to files is there."""
+    hint = "files that the command was to write are written; send stdout elsewhere, or free some space"
+    refused = TlvError("output-not-writable", f"cannot write to stdout: {error.strerror}", hint)
     _draw(refused, as_json=as_json)
     _show_cause(error, debug=debug)
     return refused.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -22,6 +23,8 @@ class TlvError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+        if sys.version_info >= (3, 11):  # what a notebook or a script shows below its traceback
+            self.add_note(f"hint: {hint}  [{error_id}, see docs/errors.md]")
 
     def as_dict(self) -> dict[str, dict[str, str]]:
         """Return the object that `--json` prints on stderr."""

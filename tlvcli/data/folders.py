@@ -12,6 +12,7 @@ from tlvcli.core.errors import TlvError
 from tlvcli.core.file_names import as_text
 from tlvcli.core.wording import counted
 from tlvcli.data.image_dataset import ImageDataset
+from tlvcli.data.image_files import read_image_file, refuse_irregular
 from tlvcli.data.torchvision_sets import ImageTraits
 
 if TYPE_CHECKING:
@@ -31,12 +32,7 @@ class FolderImages:
 
     def read(self, index: int) -> Image:
         """Decode one file; its EXIF rotation is not applied, as in torchvision."""
-        from PIL import Image as ImageModule
-
-        image: Image
-        with ImageModule.open(self.paths[index]) as image:
-            image.load()
-        return image
+        return read_image_file(self.paths[index])
 
     def where(self, index: int) -> str:
         """Return the path."""
@@ -49,6 +45,7 @@ class FolderImages:
 
 def file_identity(path: str, root: str) -> bytes:
     """Return the path below `root`, the size in bytes, and a sha256 of both ends: the same wherever the root lies."""
+    refuse_irregular(path)
     below = path.removeprefix(root).lstrip(os.sep)
     with Path(path).open("rb", buffering=0) as stream:
         size = os.fstat(stream.fileno()).st_size

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from tlvcli.core.errors import TlvError
 from tlvcli.core.wording import counted
-from tlvcli.data.folders import IMAGE_SUFFIXES, FolderImages, file_identity, files_below, left_out
+from tlvcli.data.folders import IMAGE_SUFFIXES, file_identity, files_below, left_out
 from tlvcli.data.image_dataset import ImageDataset
+from tlvcli.data.image_files import read_image_file
 from tlvcli.data.torchvision_sets import ImageTraits
 
 if TYPE_CHECKING:
@@ -28,11 +29,8 @@ class NamedImages:
     paths: tuple[str, ...]
 
     def read(self, index: int) -> Image:
-        """Decode one file as folders do; a pipe or a device is refused, as one would wait for it for ever."""
-        path = Path(self.paths[index])
-        if path.exists() and not path.is_file():
-            raise OSError("it is no regular file")
-        return FolderImages("", self.paths).read(index)
+        """Decode one file as folders do."""
+        return read_image_file(self.paths[index])
 
     def where(self, index: int) -> str:
         """Return the path."""
