@@ -273,7 +273,7 @@ def test_eval_writes_every_image_once_in_the_order_of_the_data(done: Done, tmp_p
     measured = {"images_per_second", "peak_memory_bytes"}
     leaves, wanted = (list(_leaves(_without(result, measured))) for result in (found["result"], expected))
     assert leaves == [pytest.approx(leaf, rel=1e-6, abs=1e-6) if isinstance(leaf, float) else leaf for leaf in wanted]
-    tables = [list(csv.reader(path.open())) for path in (done.folder / "answers.csv", alone)]
+    tables = [list(csv.reader(path.read_text().splitlines())) for path in (done.folder / "answers.csv", alone)]
     assert len(tables[0]) == 204
     for row, by_one in zip(*tables, strict=True):
         assert (*row[:3], row[5]) == (*by_one[:3], by_one[5])

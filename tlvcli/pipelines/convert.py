@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,15 +15,18 @@ from tlvcli.core.config import Config
 from tlvcli.core.errors import TlvError
 from tlvcli.core.graph import TensorSpec
 from tlvcli.core.provenance import Architecture, MadeBy, Provenance
-from tlvcli.core.report import OutputInfo, Report, ReportPart
+from tlvcli.core.report import Gate, OutputInfo, Report, ReportPart
 from tlvcli.core.runtime import Stopwatch
+from tlvcli.core.wording import counted
 from tlvcli.io.atomic import refuse_existing
 from tlvcli.io.checkpoint import Checkpoint
 from tlvcli.io.reports import write_report
 from tlvcli.io.safetensors_header import ITEM_BYTES
 from tlvcli.io.sharded_writer import ShardPlan, plan_shards, refuse_existing_files
-from tlvcli.pipelines.casting import can_overflow, cast
-from tlvcli.pipelines.checkpoints import OpenedCheckpoint, open_reference, refuse_mismatch
+from tlvcli.pipelines.casting import cast
+from tlvcli.pipelines.checkpoints import OpenedCheckpoint, open_reference
+from tlvcli.pipelines.finiteness import count_not_finite
+from tlvcli.pipelines.mismatch import refuse_mismatch
 from tlvcli.pipelines.outputs import Dtype, ShardSize, refuse_inputs, refuse_report, refuse_suffix
 from tlvcli.pipelines.saving import save_tensors
 
@@ -44,6 +47,7 @@ class ConvertConfig(Config):
     arch: str | None = Field(None, description="architecture to name in the file; the tensors must fit it")
     shard_size: ShardSize = Field(None, description="bytes in one file, as in 2GB, 500MB, 5GiB; larger is split")
     report: str | None = Field(None, description="JSON report to write; default: none")
+    fail_on: Literal["nan"] | None = Field(None, description="nan: exit 1 if a tensor holds NaN or Inf")
     dry_run: bool = Field(False, description="check and report, write nothing")
     offline: bool = Field(False, description="never touch the network")
     force: bool = Field(False, description="replace existing outputs")
@@ -63,6 +67,13 @@ class LeftOutEntry(ReportPart):
     bytes: int = Field(description="of these tensors")
 
 
+class NotFinite(ReportPart):
+    """A tensor with values that are no numbers, which stay as they are."""
+
+    name: str
+    values: int = Field(description="that are NaN or Inf")
+
+
 class ConvertResult(ReportPart):
     """What was written, and what of the file was not."""
 
@@ -79,6 +90,7 @@ class ConvertResult(ReportPart):
     shared: list[list[str]] = Field(description="names of one tensor in the source, each written by itself")
     shared_bytes: int = Field(description="bytes that this adds")
     left_out: list[LeftOutEntry] = Field(description="every other entry, at the level taken and above")
+    not_finite: list[NotFinite] = Field(description="tensors that hold NaN or Inf, in the source and so in the output")
 
 
 def run(config: ConvertConfig) -> Report[ConvertResult]:
@@ -105,7 +117,8 @@ def run(config: ConvertConfig) -> Report[ConvertResult]:
     plan = plan_shards(out, specs, config.shard_size)
     _refuse_outputs(config, plan, report_path, opened)
     stale = plan.stale_files()
-    tensors = _converted(opened, specs)
+    not_finite: list[NotFinite] = []
+    tensors = _converted(opened, specs, not_finite.append)
     outputs: tuple[OutputInfo, ...] = ()
     if not config.dry_run:
         outputs = save_tensors(
@@ -116,7 +129,7 @@ def run(config: ConvertConfig) -> Report[ConvertResult]:
             force=config.force,
             shard_bytes=config.shard_size,
         )
-    elif _may_fail(opened, specs):
+    else:
         for _ in tensors:
             pass
     report = Report[ConvertResult](
@@ -125,9 +138,10 @@ def run(config: ConvertConfig) -> Report[ConvertResult]:
         run=watch.run_info(),
         inputs=[opened.info],
         config=config.model_dump(),
-        result=_result(opened, plan),
+        result=_result(opened, plan, not_finite),
         outputs=list(outputs),
-        warnings=[*opened.warnings, *_replaced(stale)],
+        warnings=[*opened.warnings, *_replaced(stale), *_broken(not_finite)],
+        gates=[_finite_gate(not_finite)] if config.fail_on else [],
     )
     if report_path:
         write_report(report, report_path, force=config.force)
@@ -168,14 +182,15 @@ def _target_spec(spec: TensorSpec, dtype: Dtype | None) -> TensorSpec:
     return replace(spec, dtype=dtype) if dtype and "float" in spec.dtype else spec
 
 
-def _converted(opened: OpenedCheckpoint, specs: Sequence[TensorSpec]) -> Iterator[tuple[str, Tensor]]:
+def _converted(
+    opened: OpenedCheckpoint, specs: Sequence[TensorSpec], tell: Callable[[NotFinite], None]
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors one at a time, and tell of those that hold NaN or Inf."""
     for spec in specs:
-        yield spec.name, cast(opened.tensors.read(spec.name), spec.dtype, name=spec.name)
-
-
-def _may_fail(opened: OpenedCheckpoint, specs: Sequence[TensorSpec]) -> bool:
-    pairs = zip(opened.tensors.specs, specs, strict=True)
-    return any(before.dtype != after.dtype and can_overflow(before.dtype, after.dtype) for before, after in pairs)
+        tensor = opened.tensors.read(spec.name)
+        if number := count_not_finite(tensor):
+            tell(NotFinite(name=spec.name, values=number))
+        yield spec.name, cast(tensor, spec.dtype, name=spec.name)
 
 
 def _provenance(config: ConvertConfig, opened: OpenedCheckpoint) -> Provenance:
@@ -198,7 +213,7 @@ def _provenance(config: ConvertConfig, opened: OpenedCheckpoint) -> Provenance:
     )
 
 
-def _result(opened: OpenedCheckpoint, plan: ShardPlan) -> ConvertResult:
+def _result(opened: OpenedCheckpoint, plan: ShardPlan, not_finite: Sequence[NotFinite]) -> ConvertResult:
     file: Checkpoint | None = opened.file
     before = {spec.name: spec.dtype for spec in opened.tensors.specs}
     specs = [spec for shard in plan.shards for spec in shard]
@@ -220,6 +235,7 @@ def _result(opened: OpenedCheckpoint, plan: ShardPlan) -> ConvertResult:
         left_out=[
             LeftOutEntry(name=entry.name, tensors=entry.num_tensors, bytes=entry.num_bytes) for entry in left_out
         ],
+        not_finite=sorted(not_finite, key=lambda entry: entry.name),
     )
 
 
@@ -227,3 +243,17 @@ def _replaced(stale: Sequence[Path]) -> list[str]:
     if not stale:
         return []
     return [f"an earlier checkpoint of this name goes too: {', '.join(path.name for path in stale)}"]
+
+
+def _broken(not_finite: Sequence[NotFinite]) -> list[str]:
+    if not not_finite:
+        return []
+    values, worst = sum(entry.values for entry in not_finite), max(not_finite, key=lambda entry: entry.values)
+    where = f"{counted(len(not_finite), 'tensor')}, most in {worst.name}"
+    return [f"{counted(values, 'value')} NaN or Inf, taken as they are, in {where}"]
+
+
+def _finite_gate(not_finite: Sequence[NotFinite]) -> Gate:
+    holds = "holds" if len(not_finite) == 1 else "hold"
+    message = f"{counted(len(not_finite), 'tensor')} {holds} NaN or Inf" if not_finite else "every value is finite"
+    return Gate(flag="--fail-on nan", met=not not_finite, message=message)

@@ -24,7 +24,7 @@ class FitOptions(Config):
     )
     flip: bool = Field(False, description="see every image mirrored, too; takes twice as long")
     head: bool = Field(True, description="fit the classifier to the source's logits, where both have the same classes")
-    positions: int = Field(256, ge=1, description="most pixels of an image that a layer is fitted to")
+    positions: int = Field(128, ge=1, description="most pixels of an image that a layer is fitted to")
     keep_mb: int = Field(
         512, ge=0, description="megabytes of activations kept to compute them only once for each block"
     )

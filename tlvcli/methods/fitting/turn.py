@@ -87,6 +87,7 @@ def take_turn(sight: Sight, batches: Batches, num_images: int, options: FitOptio
         rows = (FittedLayer(p.layer, p.sources, note=str(error), num_needed=error.num_needed) for p in sight.points)
         return Turn(tuple(rows), {})
     before = look.agreement()
+    _refuse_not_finite(sight, before)
     if before.r2() > _AGREES:
         note = "left as it is: it gives what the source gives"
         rows = (FittedLayer(p.layer, p.sources, before.r2(), before.r2(), note=note) for p in sight.points)
@@ -109,7 +110,7 @@ def take_turn(sight: Sight, batches: Batches, num_images: int, options: FitOptio
 
 @dataclass
 class _Look:
-    """The first pass: how far the target agrees as it is, and whether all is finite."""
+    """The first pass: how far the target agrees as it is."""
 
     sight: Sight
     parts: list[Agreement] = field(default_factory=list)
@@ -118,7 +119,6 @@ class _Look:
         """Yield what the first layer reads, with what it is to give: what it may choose of, where it is inner."""
         for found in values():
             _refuse_too_few(self.sight, found["now"].shape[2], num_images, options)
-            _refuse_not_finite(self.sight, found)
             new = agreement_of(*_behind_relu(self.sight, found["now"], found["wanted"]))
             self.parts = [self.parts[0] + new] if self.parts else [new]
             wanted = found["wanted"] - found["other"] if "other" in found else found["wanted"]
@@ -129,13 +129,13 @@ class _Look:
         return self.parts[0]
 
 
-def _refuse_not_finite(sight: Sight, found: Values) -> None:
-    for name in [name for name in found if not bool(found[name].isfinite().all())]:
-        is_source = name in ("wanted", "hidden")
-        where = f"source in {', '.join(sight.last.sources)}" if is_source else f"target before {sight.last.layer}"
+def _refuse_not_finite(sight: Sight, before: Agreement) -> None:
+    """Raise `activations-not-finite` where a sum is not: then some value was not."""
+    parts = {"of the source in its place": before.squares, "in what it reads": before.differences}
+    for where in [where for where, part in parts.items() if not bool(part.isfinite().all())]:
         raise TlvError(
             "activations-not-finite",
-            f"{sight.last.layer} cannot be fitted: NaN or infinite activations of the {where}",
+            f"{sight.last.layer} cannot be fitted to {', '.join(sight.last.sources)}: NaN or Inf {where}",
             "tlv inspect --stats shows whether the weights are finite",
         )
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tlvcli.core.file_names import NamedText
 from tlvcli.core.provenance import Architecture, Preprocessing
 from tlvcli.core.report import ReportPart
 
@@ -73,7 +74,7 @@ class ImagesSeen(ReportPart):
     data: str
     split: str
     images: int = Field(description="that went through the network")
-    skipped: list[str] = Field(description="images that could not be read, with --skip-corrupt")
+    skipped: list[NamedText] = Field(description="images that could not be read, with --skip-corrupt")
 
 
 class ShiftSection(ReportPart):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
+from tlvcli.core.file_names import NamedText
 from tlvcli.core.provenance import Architecture, Preprocessing
 from tlvcli.core.report import ReportPart
 from tlvcli.models.activations import Stage, Tap
@@ -39,7 +40,7 @@ class SimilaritySection(ReportPart):
     networks: list[ComparedNetwork] = Field(description="the checkpoint, then the one it is held against")
     split: str
     images: int
-    skipped: list[str] = Field(description="images that could not be read, sorted")
+    skipped: list[NamedText] = Field(description="images that could not be read, sorted")
     batch_size: int = Field(description="images that make one estimate; the estimates of all batches are summed")
     cka: list[list[float | None]] = Field(
         description="a row per layer of the first network, a column per layer of the second; null beside a layer "

@@ -10,7 +10,8 @@ from tlvcli.core.errors import TlvError
 from tlvcli.core.provenance import Architecture, Preprocessing
 from tlvcli.core.report import ReportPart
 from tlvcli.models.summary import ModuleSummary, SummaryFailure, SummaryRow, SummaryTotals, summarise
-from tlvcli.pipelines.checkpoints import OpenedCheckpoint, refuse_mismatch
+from tlvcli.pipelines.checkpoints import OpenedCheckpoint
+from tlvcli.pipelines.mismatch import refuse_mismatch
 
 if TYPE_CHECKING:
     from torch import nn

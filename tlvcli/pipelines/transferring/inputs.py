@@ -13,6 +13,7 @@ from tlvcli.core.provenance import Architecture
 from tlvcli.core.tensors import TensorSource
 from tlvcli.models.recognition.describe import describe
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint, load_module, open_reference
+from tlvcli.pipelines.finiteness import count_not_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,8 +120,7 @@ def refuse_not_finite(plan: TransferPlan, source: TensorSource) -> None:
     import math
 
     used = dict.fromkeys(name for row in plan.rows for name in row.sources())
-    # A sum is finite only if every value is, and costs a fraction of asking each.
-    broken = [name for name in used if not _is_finite(source, name)]
+    broken = [name for name in used if count_not_finite(source.read(name))]
     drawn = [
         row.tensor
         for row in plan.rows
@@ -133,16 +133,6 @@ def refuse_not_finite(plan: TransferPlan, source: TensorSource) -> None:
             f"the source {where}",
             "tlv inspect --stats shows them; --allow-nan takes them as they are",
         )
-
-
-def _is_finite(source: TensorSource, name: str) -> bool:
-    import torch
-
-    tensor = source.read(name)
-    if not tensor.is_floating_point():
-        return True
-    wide = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
-    return bool(wide.sum().isfinite()) or bool(wide.isfinite().all())
 
 
 def _some(names: Sequence[str]) -> str:
