@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tlvcli.cli.analyze_options import complete_statistic
+from tlvcli.cli.completers import complete_statistics
 from tlvcli.cli.main import run
 from tlvcli.methods.statistics.table import STATISTICS
 
@@ -130,5 +130,5 @@ def test_errors_have_names(
 
 
 def test_statistics_are_completed() -> None:
-    assert complete_statistic("w") == ["wasserstein", "welch-t"]
-    assert complete_statistic("") == [statistic.name for statistic in STATISTICS]
+    assert complete_statistics("w") == ["wasserstein", "welch-t"]
+    assert complete_statistics("") == [statistic.name for statistic in STATISTICS]

@@ -114,7 +114,7 @@ def test_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
         (b"\n <!DOCTYPE html><html><body>404</body></html>", "checkpoint-is-web-page"),
         (b"<html><head><title>Sign in</title>", "checkpoint-is-web-page"),
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "checkpoint-is-web-page"),
-        (gzip.compress(b"weights"), "checkpoint-packed"),
+        (gzip.compress(b"weights", mtime=0), "checkpoint-packed"),
         (b"7z\xbc\xaf\x27\x1c\x00\x04", "checkpoint-packed"),
         (b"\x89HDF\r\n\x1a\n" + bytes(64), "checkpoint-not-recognised"),
         (b"GGUF\x03\x00\x00\x00", "checkpoint-not-recognised"),

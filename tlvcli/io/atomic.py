@@ -33,7 +33,7 @@ def atomic_file(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     """Give a temporary sibling to write to; flush it to disk and rename it to `path` if the block succeeds.
 
     Raises:
-        TlvError: `output-exists`, `output-not-writable` or `no-space`; the old file is untouched.
+        TlvError: `output-exists`, `output-not-writable`, `no-space` or `checkpoint-changed`; the old file is untouched.
     """
     with atomic_files([path], force=force) as (stream,):
         yield stream
@@ -47,7 +47,7 @@ def atomic_files(paths: Sequence[Path], *, force: bool) -> Iterator[list[BinaryI
     lists a mixture. After a failure no new file is there, and only one on the way of renaming costs old ones.
 
     Raises:
-        TlvError: `output-exists`, `output-not-writable` or `no-space`.
+        TlvError: as `atomic_file`.
     """
     for path in paths:
         refuse_existing(path, force=force)
@@ -128,6 +128,12 @@ def _flush_folder(folder: Path) -> None:
 def _describe(error: OSError, path: Path) -> TlvError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return TlvError("no-space", f"no space left to write {path}", "free some space; nothing was replaced")
+    if error.errno == errno.EFAULT:  # what is written is mapped from a file, and its pages are gone
+        return TlvError(
+            "checkpoint-changed",
+            f"a file that {path} was to be made from was cut short meanwhile",
+            "run again when it is complete; nothing was replaced",
+        )
     reason = error.strerror or str(error)
     return TlvError(
         "output-not-writable", f"cannot write {path}: {reason}", "choose another name, or a folder you may write to"

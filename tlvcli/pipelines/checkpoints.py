@@ -188,18 +188,33 @@ def recognise_file(file: Checkpoint) -> tuple[Checkpoint, Architecture | None]:
 
 
 def _hash_in_background(file: Checkpoint) -> Future[str]:
-    """Start hashing; hashlib releases the interpreter lock, so it costs no time while the plan is made."""
+    """Start hashing; hashlib releases the interpreter lock, so it costs no time while the plan is made.
+
+    A file that is written to or replaced meanwhile has no hash: it would not be that of the tensors.
+    """
     future: Future[str] = Future()
+    before = _identities(file)
 
     def work() -> None:
         try:
-            future.set_result(hash_checkpoint(file))
+            sha256 = hash_checkpoint(file)
+            if _identities(file) != before:
+                raise TlvError(
+                    "checkpoint-changed", f"{file.path} was changed while it was read", "run again when it is complete"
+                )
+            future.set_result(sha256)
         except BaseException as error:
             future.set_exception(error)
 
     # A daemon, not a pool: after an error or an interrupt nobody waits for the rest of a large file.
     Thread(target=work, name="sha256", daemon=True).start()
     return future
+
+
+def _identities(file: Checkpoint) -> list[tuple[int, int, int]]:
+    """Return what changes when one of the files is replaced or written to."""
+    known = [path.stat() for path in file.files]
+    return [(status.st_ino, status.st_size, status.st_mtime_ns) for status in known]
 
 
 def _open_random(name: str, reference: str, *, role: str, seed: int) -> OpenedCheckpoint:

@@ -11,6 +11,7 @@ from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint, load_module, open_reference
 from tlvcli.pipelines.evaluating.classes import ClassMap, MatchedClasses, match_classes
 from tlvcli.pipelines.evaluating.config import EvalConfig
+from tlvcli.pipelines.evaluating.layout import lay_out_fast
 from tlvcli.pipelines.image_input import choose_preprocessing, refuse_image_size
 from tlvcli.pipelines.preparation import prepared_as_told
 
@@ -67,6 +68,7 @@ def build_contender(
         warnings.append(f"the checkpoint does not say how its images were prepared: took {_words(preprocessing)}")
     module.to(device)
     refuse_image_size(module, architecture, preprocessing, training=False)
+    lay_out_fast(module, preprocessing, device)
     told = tuple(f"{opened.reference}: {warning}" if config.against else warning for warning in warnings)
     return Contender(opened.reference, opened, module, architecture, preprocessing, classes, told)
 
