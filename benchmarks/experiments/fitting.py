@@ -51,7 +51,7 @@ def _cell(
         report = tlv(
             cell / "transfer.json",
             *("transfer", source, f"{ARCHITECTURES}:resnet20", checkpoint, "--method", "coherent"),
-            *("--source-arch", f"{ARCHITECTURES}:resnet56", "--data-seed", str(seed)),
+            *("--source-arch", f"{ARCHITECTURES}:resnet56", "--image-size", "32", "--data-seed", str(seed)),
             *(images.get(flag, flag) for flag in flags),
         )
         seconds = {"seconds": float(report["run"]["seconds"])}

@@ -81,11 +81,21 @@ def remove_stale(paths: Iterable[Path]) -> None:
     Raises:
         OSError: why one cannot be deleted, or its folder not be read.
     """
+    for file in stale_files(paths):
+        file.unlink(missing_ok=True)
+
+
+def stale_files(paths: Iterable[Path]) -> list[Path]:
+    """Return the temporary siblings of `paths`: of processes that are writing, or were killed while they were.
+
+    Raises:
+        OSError: why a folder cannot be read.
+    """
+    found = []
     for path in paths:
         temporary = re.compile(rf"{re.escape(_stem(path))}[0-9a-f]{{8}}\.tmp")
-        for file in path.parent.iterdir():
-            if temporary.fullmatch(file.name):
-                file.unlink(missing_ok=True)
+        found += [file for file in path.parent.iterdir() if temporary.fullmatch(file.name)]
+    return found
 
 
 def _stem(path: Path) -> str:

@@ -11,9 +11,9 @@ from tlvcli.methods.fitting.hidden import choose_hidden
 from tlvcli.methods.fitting.normal import (
     RIDGES,
     Moments,
+    add_samples,
     choose_ridge,
     equations,
-    moments_of,
     squared_error,
 )
 
@@ -28,13 +28,16 @@ def _samples(num_samples: int = 200, num_inputs: int = 6, num_outputs: int = 3) 
 
 def _moments(inputs: torch.Tensor, outputs: torch.Tensor) -> Moments:
     with_one = torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1)
-    return moments_of(with_one.T[None], outputs[None])
+    return add_samples(None, with_one.T[None], outputs[None])
 
 
 def _streamed(inputs: torch.Tensor, outputs: torch.Tensor, num_batches: int) -> Moments:
-    pairs = zip(inputs.chunk(num_batches), outputs.chunk(num_batches), strict=True)
-    parts = [_moments(*pair) for pair in pairs]
-    return sum(parts[1:], parts[0])
+    with_one = torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1)
+    sums = None
+    for some, wanted in zip(with_one.chunk(num_batches), outputs.chunk(num_batches), strict=True):
+        sums = add_samples(sums, some.T[None], wanted[None])
+    assert sums is not None
+    return sums
 
 
 def _ridge_by_numpy(inputs: torch.Tensor, outputs: torch.Tensor, ridge: float) -> tuple[np.ndarray, np.ndarray]:

@@ -53,15 +53,18 @@ class Moments:
         return self.squares - self.cross[:, -1].square() / self.num_samples
 
 
-def moments_of(inputs: Tensor, outputs: Tensor) -> Moments:
-    """Return the sums of one batch: inputs [groups, in + 1, n], the last of them ones, and outputs [groups, n, out].
+def add_samples(sums: Moments | None, inputs: Tensor, outputs: Tensor) -> Moments:
+    """Return the sums with one batch more: inputs [groups, in + 1, n], ones at the end, and outputs [groups, n, out].
 
-    Products are in the precision of the values, sums over batches in float64.
+    Products are in the precision of the values, sums over batches in float64. `sums` are used up: their memory is the
+    result's.
     """
+    if sums is None:
+        return Moments((inputs @ inputs.mT).double(), (inputs @ outputs).double(), outputs.double().square().sum(1))
     return Moments(
-        (inputs @ inputs.mT).double(),
-        (inputs @ outputs).double(),
-        outputs.double().square().sum(1),
+        sums.gram.add_(inputs @ inputs.mT),
+        sums.cross.add_(inputs @ outputs),
+        sums.squares.add_(outputs.double().square().sum(1)),
     )
 
 

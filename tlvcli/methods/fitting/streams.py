@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from tlvcli.core.runtime import make_generator
-from tlvcli.methods.fitting.normal import Moments, moments_of, no_moments
+from tlvcli.methods.fitting.normal import Moments, add_samples, no_moments
 from tlvcli.methods.fitting.patches import Fittable, input_rows, num_groups, output_rows
 
 if TYPE_CHECKING:
@@ -37,16 +37,15 @@ class Places:
 
 def sum_halves(layer: Fittable, pairs: Pairs, places: Places) -> tuple[Moments, Moments]:
     """Return the moments of every other image and of the rest; a pair is what the layer reads and [n, out, places]."""
-    halves: list[list[Moments]] = [[], []]
+    halves: list[Moments | None] = [None, None]
     for number, (read, wanted) in enumerate(pairs()):
         drawn = places.draw(number, wanted.shape[2])
         for which in (0, 1):
             for inputs, outputs in _rows(layer, read[which::2], wanted[which::2], drawn):
-                new = moments_of(inputs, outputs)
-                halves[which] = [halves[which][0] + new] if halves[which] else [new]
-    some = [sums for half in halves for sums in half]
-    assert some
-    return halves[0][0], halves[1][0] if halves[1] else no_moments(some[0])
+                halves[which] = add_samples(halves[which], inputs, outputs)
+    first, second = halves
+    assert first is not None
+    return first, second if second is not None else no_moments(first)
 
 
 def _rows(layer: Fittable, read: Tensor, wanted: Tensor, places: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tlvcli.core.errors import TlvError
+from tlvcli.io.atomic import remove_stale, stale_files
 from tlvcli.pipelines.comparing.grid import Cell
 from tlvcli.pipelines.training.run_folder import RunFolder
 
@@ -150,7 +151,8 @@ class CompareFolder:
             raise TlvError(
                 "output-exists", f"{self.cells_path} is of no comparison", "name another folder for the comparison"
             )
-        if not force and any(path != self.lock_path for path in self.path.iterdir()):
+        ours = {self.lock_path, *stale_files([self.grid_path])}  # of one that was killed before its grid was there
+        if not force and not ours.issuperset(self.path.iterdir()):
             raise TlvError(
                 "output-exists",
                 f"{self.path} is not empty, and holds no comparison",
@@ -194,6 +196,7 @@ class CompareFolder:
                     f"another tlv compare is at work in {self.path}",
                     "wait for it, or name another folder",
                 ) from error
+            remove_stale([self.grid_path])  # which is written by who holds the folder
             yield
 
 

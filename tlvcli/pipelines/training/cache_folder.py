@@ -11,10 +11,20 @@ MOST_BYTES = 20_000_000_000
 
 
 def cache_folder(part: str) -> Path:
-    """Return the user's folder for `part`: below TLV_CACHE, else XDG_CACHE_HOME/tlv, else ~/.cache/tlv."""
+    """Return the user's folder for `part`: below TLV_CACHE, else XDG_CACHE_HOME/tlv, else ~/.cache/tlv.
+
+    For a user without a home, as in many containers, it is one that takes no files.
+    """
     own, shared = os.environ.get("TLV_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    root = Path(own) if own else (Path(shared) if shared else Path.home() / ".cache") / "tlv"
+    root = Path(own) if own else (Path(shared) if shared else _home() / ".cache") / "tlv"
     return root / part
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(os.devnull)
 
 
 def make_room(folder: Path, num_bytes: int) -> None:
