@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-NAMES = ("start_up", "inspect", "recognition", "transfer", "training", "statistics", "similarity")
+NAMES = ("start_up", "inspect", "recognition", "transfer", "training", "evaluation", "statistics", "similarity")
 
 
 def main(names: list[str]) -> None:

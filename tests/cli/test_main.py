@@ -106,7 +106,7 @@ def test_hints_name_the_nearest_word(capsys: pytest.CaptureFixture[str]) -> None
     hints = {
         ("inspekt",): "inspect",
         ("transfer", "x.pt", "resnet18", "o.safetensors", "--set", "keep=random"): "mapping.keep",
-        ("transfer", "x.pt", "resnet18", "o.safetensors", "--set", "mapping.shufle=off"): "mapping.shuffle",
+        ("transfer", "x.pt", "resnet18", "o.safetensors", "--method", "tlv", "--set", "mapping.shufle=off"): "shuffle",
         ("transfer", "x.pt", "resnet18", "o.safetensors", "--set", "mapping.noize=1"): "mapping.noise",
         ("transfer", "x.pt", "resnet18", "o.safetensors", "--set", "sede=1"): "seed",
     }

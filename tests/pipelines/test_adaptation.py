@@ -219,7 +219,9 @@ def others(tmp_path: Path) -> str:
 def test_a_fit_brings_the_target_nearer_to_the_source(source: Path, small_network: str, others: str) -> None:
     settings = {"source_arch": small_network, "image_size": 16}
     mapped = _transfer(source, "mapped.safetensors", f"{others}:make", source_arch=small_network)
-    fitted = _transfer(source, "fitted.safetensors", f"{others}:make", fit={"data": IMAGES, "rounds": 1}, **settings)
+    fitted = _transfer(
+        source, "fitted.safetensors", f"{others}:make", fit={"data": IMAGES, "positions": 256}, **settings
+    )
     rows = [row for row in fitted.result.adaptation if row.after is not None]
     assert {row.step for row in rows} == {"fit"}
     assert "3" in {row.layer for row in rows}
@@ -230,8 +232,8 @@ def test_a_fit_brings_the_target_nearer_to_the_source(source: Path, small_networ
         float((_outputs(_tensors(report), f"{others}:make", images) - wanted).square().mean())
         for report in (mapped, fitted)
     ]
-    assert errors[1] < 0.7 * errors[0]
-    again = _transfer(source, "again.safetensors", f"{others}:make", fit={"data": IMAGES, "rounds": 1}, **settings)
+    assert errors[1] < 0.8 * errors[0]
+    again = _transfer(source, "again.safetensors", f"{others}:make", fit={"data": IMAGES, "positions": 256}, **settings)
     assert again.outputs[0].sha256 == fitted.outputs[0].sha256
 
 

@@ -78,14 +78,18 @@ def test_answers_all_alike_leave_no_width() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["loss", "macro-f1", "balanced-accuracy", "ece"])
-def test_the_bootstrap_covers_about_as_often_as_it_says(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "least"),
+    # A calibration error is estimated too high from few images, for which no resampling knows a full remedy.
+    [("loss", 0.9), ("macro-f1", 0.9), ("balanced-accuracy", 0.9), ("ece", 0.75)],
+)
+def test_the_bootstrap_covers_about_as_often_as_it_says(name: str, least: float) -> None:
     truth = float(averages(sum_once(_scores(400_000, 10**6)))[name])
     hits = 0
     for seed in range(300):
         low, high = bootstrap_intervals(_scores(300, seed), 400, _generator(seed))[name]
         hits += low <= truth <= high
-    assert 0.88 < hits / 300 < 0.99
+    assert least < hits / 300 < 0.99
 
 
 @pytest.mark.parametrize(("first", "other"), [(0, 0), (0, 5), (9, 2), (30, 30), (400, 312)])

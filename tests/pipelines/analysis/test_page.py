@@ -20,6 +20,7 @@ from tlvcli.core.graph import Layer
 from tlvcli.models.activation_trace import find_taps
 from tlvcli.models.activations import watched
 from tlvcli.models.graph import graph_of_module
+from tlvcli.pages.svg import figure_text
 from tlvcli.pipelines.analysis.config import AnalyzeStatsConfig
 from tlvcli.pipelines.analysis.images import open_images
 from tlvcli.pipelines.analysis.networks import open_networks
@@ -134,7 +135,8 @@ def test_the_page_says_what_the_report_says(settings: dict[str, Any]) -> None:
         assert kernels is not None
         for kernel, distance in enumerate(kernels):
             word = "specific" if kernel in layer.specific else "general"
-            assert re.search(rf"kernel {kernel}: {re.escape(f'{distance:.3g}')}, [\d.,e+-]+ × threshold, {word}", text)
+            told = rf"kernel {kernel}: {re.escape(figure_text(distance))}, [\d.,e+-]+ × threshold, {word}"
+            assert re.search(told, text), told
     assert "images that" not in text
     assert "Images that drive the shift" in text
 

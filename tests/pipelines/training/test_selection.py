@@ -77,7 +77,7 @@ def test_balanced_accuracy_is_sklearns() -> None:
     batches = [Batch(logits[part], labels[part], torch.arange(60)[part], 30) for part in (slice(0, 30), slice(30, 60))]
     module = nn.Linear(4, 4, bias=False)
     nn.init.eye_(module.weight)
-    found = evaluate(module, batches, num_classes=4, autocast=autocast_to("fp32", torch.device("cpu")))
+    found = evaluate(module, batches, autocast=autocast_to("fp32", torch.device("cpu")))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of sklearn, for the class without images
         expected = balanced_accuracy_score(labels, logits.argmax(1))
