@@ -35,6 +35,21 @@ def test_sums_and_their_other_terms_are_seen_as_they_are_before_anything_overwri
     torch.testing.assert_close(seen[places[3]], first.relu())
 
 
+def test_a_sum_that_is_written_over_its_other_term_is_told_from_it() -> None:
+    class Shortcut(_Residual):
+        def forward(self, x: Tensor) -> Tensor:
+            out = self.first(x)
+            out += self.second(x)
+            return out
+
+    net = Shortcut()
+    images = torch.randn(3, 4, generator=make_generator(0, "images"))
+    places = [Place("second", "other"), Place("second", "sum")]
+    seen = observe(net, images, places)
+    torch.testing.assert_close(seen[places[0]], net.first(images))
+    torch.testing.assert_close(seen[places[1]], net.first(images) + net.second(images))
+
+
 def test_what_is_not_there_is_missing_and_hooks_are_gone() -> None:
     net = _Residual()
     net.never = nn.Linear(4, 2)

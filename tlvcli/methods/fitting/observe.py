@@ -66,11 +66,12 @@ class _Seen:
             self.waiting.setdefault(id(output), (name, output))
 
     def note(self, place: Place, value: Tensor) -> None:
-        """Copy a value that is asked for, for it may be overwritten; one that has two names is copied once."""
+        """Copy a value that is asked for, for it may be overwritten; what comes in under two names is copied once."""
         if place not in self.places or place in self.values:
             return
         key = id(value), value._version
-        if key not in self.copies:
+        # A sum may stand where its term stood, and its version is counted only after it has been seen.
+        if place.what == "sum" or key not in self.copies:
             self.copies[key] = value.clone(), value  # the value itself, too: an id is good as long as it lives
         self.values[place] = self.copies[key][0]
         if len(self.values) == len(self.places):

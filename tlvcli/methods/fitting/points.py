@@ -120,7 +120,8 @@ def _fed(row: PlanRow, plan: TransferPlan, have: Network) -> _Fed | None:
     """Return the source channels that a row's outputs take; None where it does not say so for whole outputs."""
     layer = row.source.rpartition(".")[0] if row.source is not None else ""
     if row.operation == "collapse":
-        return _fed_by_block(row, plan, have)
+        # A depthwise convolution of a collapsed block writes no channels of the source.
+        return None if row.parameters.get("part") == "depthwise" else _fed_by_block(row, plan, have)
     outputs = plan.array(row, "outputs" if row.operation == "kernels" else "index0")
     if row.operation not in ("copy", "gather", "kernels") or layer not in have.order:
         return None

@@ -81,16 +81,20 @@ def take_turn(sight: Sight, batches: Batches, num_images: int, options: FitOptio
     places = Places(options.positions, sight.last.layer)
     samples = partial(_samples, values)
     look = _Look(sight)
+    short = None
     try:
         halves = sum_halves(sight.inner, partial(look.pairs, values, num_images, options), places)
+        before = look.agreement()
     except _TooFewError as error:
-        rows = (FittedLayer(p.layer, p.sources, note=str(error), num_needed=error.num_needed) for p in sight.points)
-        return Turn(tuple(rows), {})
-    before = look.agreement()
+        short = error
+        before = _agreement(sight, partial(_as_it_is, values))
     _refuse_not_finite(sight, before)
     if before.r2() > _AGREES:
         note = "left as it is: it gives what the source gives"
         rows = (FittedLayer(p.layer, p.sources, before.r2(), before.r2(), note=note) for p in sight.points)
+        return Turn(tuple(rows), {})
+    if short is not None:
+        rows = (FittedLayer(p.layer, p.sources, note=str(short), num_needed=short.num_needed) for p in sight.points)
         return Turn(tuple(rows), {})
     inner = None
     if sight.first is not sight.last:
@@ -147,6 +151,11 @@ def _refuse_too_few(sight: Sight, num_places: int, num_images: int, options: Fit
     if num_images < needed:
         what = f"{unknowns} unknowns for each channel need {needed}, there are {num_images}"
         raise _TooFewError(f"too few images: {what}", needed)
+
+
+def _as_it_is(values: AllValues) -> Iterator[tuple[Tensor, Tensor]]:
+    for found in values():
+        yield found["now"], found["wanted"]
 
 
 def _samples(values: AllValues) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
