@@ -1,60 +1,42 @@
-"""What a start is worth, epoch by epoch, on 10,000 images of CIFAR-10 at 32 px, from another architecture's weights.
+"""What a start is worth on 10,000 images of CIFAR-10 at 32 px, from another architecture's weights: `tlv compare`.
 
 --pair squeezenet: squeezenet1_1 (ImageNet) starts resnet18. --pair vgg: a vgg11_bn that `tlv train` makes on five
 classes starts resnet18 for the other five. --pair resnet56: akamaster's ResNet-56 (CIFAR-10) starts mobilenet_v2.
-6 epochs of AdamW (decay 5e-4), one-cycle to 1e-3, batches of 128, shifted by up to 4 pixels and mirrored. Choices are
-made on val, 1,111 further training images; the last epoch is tested once, on all test images of the classes. Seeds
-change sample, start, mapping and order.
+6 epochs of AdamW (decay 5e-4), one-cycle to 1e-3, batches of 128, shifted by up to 4 pixels and mirrored. Val, a tenth
+of the 11,111 training images, chooses the epoch; the test images are seen once. All starts see the same images.
 
-A method is one of `tlv transfer`, with what follows it: tlv, coherent+calibrate, coherent+fit+calibrate,
-coherent+mapping.noise=0.5; with +half it trains half the epochs, by a schedule of that length. The plot goes to
-OUT/full/PAIR. 7 to 9 minutes of one core a cell of resnet18.
+Then once more in half the epochs, by a schedule of that length: the starts of --half. 8 minutes of one core a cell of
+resnet18. What stops in the middle goes on when it is started again.
 """
 
 from __future__ import annotations
 
-import shutil
-import statistics
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.experiments.accuracy_plot import draw_accuracy
-from benchmarks.experiments.cells import (
-    Row,
-    Settings,
-    conclude,
-    measure_cells,
-    settings_of,
-    settings_parser,
-    tlv,
-    top1_of,
-    train,
-)
+from benchmarks.experiments.cells import Settings, settings_of, settings_parser
 from benchmarks.experiments.feature_crossover import TARGET_CLASSES, make_source
 from benchmarks.measure import show
 from benchmarks.real_data import find_checkpoint, find_data, pick_classes
 
 NAME = "initialisation"
-METHODS = (
-    *("he", "tlv", "dpiat", "weight-selection", "coherent"),
-    *("coherent+calibrate", "coherent+fit", "coherent+fit+calibrate", "coherent+half"),
-)
-PUBLISHED = ("tlv", "dpiat")
+METHODS = ("he", "tlv", "dpiat", "coherent", "coherent+calibrate", "coherent+fit", "coherent+fit+calibrate")
 # A tenth of these is held out, and 10,000 are left.
 NUM_IMAGES = 11_111
 NUM_TEST_IMAGES_OF_A_CLASS = 1000
 EPOCHS = 6
 PROTOCOL = (
-    *("--optimizer", "adamw", "--lr", "1e-3", "--weight-decay", "5e-4", "--schedule", "one-cycle"),
-    *("--batch-size", "128", "--image-size", "32", "--augment", "standard"),
+    *("--lr", "1e-3", "--batch-size", "128", "--image-size", "32"),
+    *("--set", "train.optimizer=adamw", "--set", "train.weight_decay=5e-4"),
+    *("--set", "train.schedule=one-cycle", "--set", "train.augment=standard"),
 )
-# Images without labels for what follows the mapping.
-UNLABELLED = {"calibrate": 500, "fit": 1000}
 RESNETS = Path(__file__).resolve().parents[2] / "examples" / "akamaster_resnet.py"
+_RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 @dataclass(frozen=True)
@@ -88,91 +70,67 @@ def resnet56(settings: Settings) -> Pair:
     return Pair(source, "mobilenet_v2", _cifar10(settings), 10, source_arch=f"{RESNETS}:resnet56")
 
 
-PAIRS = {"squeezenet": squeezenet, "vgg": vgg, "resnet56": resnet56}
+PAIRS: dict[str, Callable[[Settings], Pair]] = {"squeezenet": squeezenet, "vgg": vgg, "resnet56": resnet56}
 
 
 def _cifar10(settings: Settings) -> Path:
     return find_data(settings.data, "cifar10", settings.out.parent / "unpacked")
 
 
-def measure_cell(settings: Settings, pair: Pair, cell: Path, method: str, seed: int) -> Mapping[str, float]:
-    """Return top-1 on the test set after the last epoch, and on val after each."""
-    name, *steps = method.split("+")
-    start, seeds = cell / "start.safetensors", ("--seed", str(seed), "--data-seed", str(seed))
-    epochs, following = settings.pick(EPOCHS, 2), []
-    for step in steps:
-        if step == "half":
-            epochs //= 2
-        elif step in UNLABELLED:
-            following += [f"--{step}", f"{pair.data}@train:{settings.pick(UNLABELLED[step], 50)}"]
-        else:
-            following += ["--set", step] if "=" in step else [f"--{step}"]
-    tlv(
-        cell / "transfer.json",
-        *("transfer", pair.source, pair.target_arch, start, "--method", name, "--num-classes", str(pair.num_classes)),
-        *(("--source-arch", pair.source_arch) if pair.source_arch else ()),
-        *following,
-        # Without images, transfer has no sample to draw.
-        *(seeds if UNLABELLED.keys() & set(steps) else seeds[:2]),
-    )
-    sample = f"{pair.data}@train:{settings.pick(NUM_IMAGES, 200)}"
-    report = train(cell, start, sample, *PROTOCOL, "--epochs", str(epochs), *seeds)
+def compare(settings: Settings, pair: Pair, out: Path, methods: str, *, epochs: int) -> dict[str, Any]:
+    """Run `tlv compare`, or what is left of it, and return its report; a start that fails is told of there."""
     num_test_images = settings.pick(NUM_TEST_IMAGES_OF_A_CLASS * pair.num_classes, 100)
-    top1 = top1_of(cell, f"{pair.data}@test:{num_test_images}", which="last")
-    # The reports stay; they are all that a second start reads, and the weights of a cell take 200 MB.
-    shutil.rmtree(cell / "run", ignore_errors=True)
-    start.unlink(missing_ok=True)
-    return {"test top-1": top1, **{_val(epoch["epoch"]): epoch["val_top1"] for epoch in report["result"]["epochs"]}}
+    command = (
+        *("compare", "--source", pair.source, "--target-arch", pair.target_arch, "--out", out),
+        *(("--source-arch", pair.source_arch) if pair.source_arch else ()),
+        *("--data", f"{pair.data}@train:{settings.pick(NUM_IMAGES, 200)}"),
+        *("--test-data", f"{pair.data}@test:{num_test_images}"),
+        *("--methods", methods, "--epochs", epochs, "--seeds", settings.num_seeds, "--jobs", settings.jobs),
+        *PROTOCOL,
+        *("--keep", "none"),
+    )
+    ended = subprocess.run([sys.executable, "-m", "tlvcli", *map(str, command)], check=False)
+    if ended.returncode > 1:
+        raise SystemExit(ended.returncode)
+    found: dict[str, Any] = json.loads((out / "compare.json").read_text())["result"]
+    return found
 
 
-def _val(epoch: int) -> str:
-    return f"val, epoch {epoch}"
-
-
-def curves_of(rows: Sequence[Row]) -> dict[str, list[list[float]]]:
-    """Return for each method, epoch by epoch, val top-1 of all its seeds."""
-    curves: dict[str, list[list[float]]] = {}
-    for row in rows:
-        found = [row.values[_val(epoch)] for epoch in range(1, EPOCHS + 1) if _val(epoch) in row.values]
-        for epoch, value in enumerate(found):
-            curve = curves.setdefault(row.variant, [])
-            curve.extend([] for _ in range(epoch + 1 - len(curve)))
-            curve[epoch].append(value)
-    return curves
-
-
-def epochs_until_published(curves: Mapping[str, Sequence[Sequence[float]]]) -> list[dict[str, Any]]:
-    """Return for each method the first epoch whose mean on val is that of a published method's last one, or None."""
-    means = {method: [statistics.mean(values) for values in curve] for method, curve in curves.items()}
-    levels = {method: means[method][-1] for method in PUBLISHED if method in means}
+def table_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each start: mean ± spread of val top-1 by epoch, and of the test images."""
     return [
-        {"variant": method}
-        | {
-            f"epochs to {other}'s {level:.3f}": next((n for n, mean in enumerate(curve, 1) if mean >= level), None)
-            for other, level in levels.items()
+        {
+            "start": variant["method"],
+            **{f"epoch {point['epoch']}": _spread(point["mean"], point["spread"]) for point in variant["curve"]},
+            "test": _spread(variant["test"]["mean"], variant["test"]["spread"]) if variant["test"] else None,
         }
-        for method, curve in means.items()
+        for variant in result["variants"]
     ]
 
 
+def _spread(mean: float, spread: float | None) -> str:
+    return f"{mean:.3f}" if spread is None else f"{mean:.3f} ± {spread:.3f}"
+
+
 def main() -> None:
-    """Read the command line, measure, and print and draw what was found."""
+    """Read the command line, measure, and print what was found."""
     parser = settings_parser(NAME, str(__doc__), num_seeds=3)
     parser.add_argument("--pair", choices=PAIRS, default="squeezenet")
     parser.add_argument("--methods", default=",".join(METHODS), help="with commas; default: %(default)s")
+    parser.add_argument("--half", default="coherent", help="starts for half the epochs, or none; default: %(default)s")
     given = parser.parse_args()
     settings = settings_of(f"{NAME}_{given.pair}", given)
-    settings = replace(settings, out=settings.out / given.pair)
-    started = time.perf_counter()
-    pair = PAIRS[given.pair](settings)
-    methods = {method: method for method in given.methods.split(",")}
-    rows = measure_cells(settings, methods, partial(measure_cell, settings, pair))
-    conclude(settings, rows, minutes=(time.perf_counter() - started) / 60)
-    curves = curves_of(rows)
-    if any(method in curves for method in PUBLISHED):
-        show("epochs until the mean on val is that of a published method's last epoch", epochs_until_published(curves))
-    if curves:
-        draw_accuracy(curves, settings.out / settings.name, title=f"{pair.source.stem} to {pair.target_arch}")
+    pair, out = PAIRS[given.pair](settings), settings.out / given.pair
+    runs = {f"{settings.pick(EPOCHS, 2)} epochs": (given.methods, settings.pick(EPOCHS, 2), out)}
+    if given.half != "none":
+        runs["half the epochs"] = (given.half, settings.pick(EPOCHS // 2, 1), out.with_name(f"{given.pair}-half"))
+    found = {}
+    for words, (methods, epochs, folder) in runs.items():
+        rows = found[words] = table_of(compare(settings, pair, folder, methods, epochs=epochs))
+        show(f"{given.pair}, {words}: val top-1, mean ± standard deviation over {settings.num_seeds} seeds", rows)
+    _RESULTS.mkdir(exist_ok=True)
+    path = _RESULTS / f"{settings.name}{'.quick' * settings.quick}.json"
+    path.write_text(json.dumps({"seeds": settings.num_seeds, **found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ Methods = Annotated[
     typer.Option(
         show_default="he,tlv,dpiat,coherent",
         autocompletion=complete_methods,
-        help="Transfer methods, joined by commas; the first is the baseline.",
+        help="Transfer methods, joined by commas, each with what follows it: tlv,coherent+calibrate; the first is the "
+        "baseline.",
     ),
 ]
 Strategies = Annotated[

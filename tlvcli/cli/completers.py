@@ -82,9 +82,13 @@ def complete_method(incomplete: str) -> list[str]:
 
 
 def complete_methods(incomplete: str) -> list[str]:
-    """Return the lists of transfer methods that go on so."""
+    """Return the lists of transfer methods that go on so, each with steps behind a +."""
     from tlvcli.methods.table import TRANSFER_METHODS
+    from tlvcli.pipelines.comparing.starts import STEPS
 
+    start, plus, _ = incomplete.rpartition(",")[2].rpartition("+")
+    if plus:
+        return going_on((f"{start}+{step}" for step in STEPS if step not in start.split("+")), incomplete)
     return going_on((method.name for method in TRANSFER_METHODS), incomplete)
 
 

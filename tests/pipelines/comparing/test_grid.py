@@ -70,6 +70,32 @@ def test_a_start_that_reads_no_source_is_run_once() -> None:
     assert [variant.name for variant in grid.variants] == ["a/he/full", "a/tlv/full", "b/tlv/full"]
 
 
+def test_what_follows_a_mapping_makes_another_start() -> None:
+    grid = _grid(methods="he,he+calibrate,coherent+calibrate+fit,coherent+fit+calibrate", source=["a.pth", "b.pth"])
+    assert [variant.name for variant in grid.variants] == [
+        "a/he/full",
+        "a/he+calibrate/full",
+        "a/coherent+fit+calibrate/full",
+        "b/coherent+fit+calibrate/full",
+    ]
+
+
+def test_a_choice_of_a_step_is_searched_only_where_the_step_is_taken() -> None:
+    grid = _grid(methods="coherent,coherent+fit", grid=["fit.ridge=0.1,1"])
+    assert [len(points) for points in grid.points.values()] == [1, 2]
+    with pytest.raises(TlvError) as raised:
+        _grid(methods="coherent,coherent+calibrate", grid=["fit.ridge=0.1,1"])
+    assert raised.value.error_id == "grid-key-not-taken"
+
+
+def test_a_step_that_is_none_is_named() -> None:
+    with pytest.raises(TlvError) as raised:
+        _grid(methods="he,coherent+calibrat")
+    assert raised.value.error_id == "step-unknown"
+    assert "coherent+calibrat" in raised.value.message
+    assert "calibrate" in str(raised.value.hint)
+
+
 def test_without_a_target_the_sources_are_fine_tuned() -> None:
     grid = _grid(target_arch=None, source=["a.pth", "resnet18@random"], strategies="full,linear-probe")
     assert [variant.name for variant in grid.variants] == [

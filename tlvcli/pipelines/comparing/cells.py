@@ -10,6 +10,7 @@ from typing import Any
 from tlvcli.pipelines.comparing.config import CompareConfig
 from tlvcli.pipelines.comparing.folder import CellFolder
 from tlvcli.pipelines.comparing.grid import Cell
+from tlvcli.pipelines.comparing.starts import STEPS
 
 Settings = dict[str, Any]
 
@@ -41,18 +42,20 @@ def cell_settings(
     variant, offline = cell.variant, {"offline": True} if config.offline else {}
     images = _given(data_seed=config.data_seed or None, device=None if config.device == "auto" else config.device)
     transfer = None
-    if variant.method is not None:
-        further = _nest(config.transfer, searched["transfer"])
+    if variant.start is not None:
+        started = variant.start.settings(config.data)
+        further = _nest(_join(started, config.transfer), searched["transfer"])
+        looks = further.keys() & {step for step, looks_at_images in STEPS.items() if looks_at_images}
         transfer = {
             "source": variant.source,
             "target_arch": config.target_arch,
             "out": str(folder.start_path),
-            "method": variant.method,
+            "method": started["method"],
             "num_classes": num_classes,
-            **_given(source_arch=config.source_arch),
+            **_given(source_arch=config.source_arch, image_size=config.image_size if looks else None),
             **further,
             "seed": cell.seed,
-            **(images if further.keys() & {"fit", "calibrate"} else {}),
+            **(images if looks else {}),
             **offline,
         }
     train = {
@@ -82,6 +85,16 @@ def shared_training(config: CompareConfig) -> Settings:
 
 def _given(**values: Any) -> Settings:
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _join(started: Settings, fixed: Mapping[str, Any]) -> Settings:
+    """Return both; settings of a step that the start has, too, are added to it, and its images may be others."""
+    joined = {**started}
+    for key, value in fixed.items():
+        whole = joined.get(key)
+        given = {"data": value} if isinstance(value, str) else value
+        joined[key] = {**whole, **given} if isinstance(whole, dict) and isinstance(given, Mapping) else value
+    return joined
 
 
 def _nest(fixed: Mapping[str, Any], searched: Mapping[str, Any]) -> Settings:

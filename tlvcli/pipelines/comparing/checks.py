@@ -21,6 +21,7 @@ from tlvcli.pipelines.comparing.cells import CellSettings
 from tlvcli.pipelines.comparing.config import CompareConfig
 from tlvcli.pipelines.comparing.grid import Cell, Grid
 from tlvcli.pipelines.comparing.grid_keys import refuse_unfree
+from tlvcli.pipelines.comparing.starts import parse_start
 from tlvcli.pipelines.image_input import describe_data, may_download
 from tlvcli.pipelines.training.config import TrainConfig
 from tlvcli.pipelines.training.resolve import resolve
@@ -54,7 +55,7 @@ class ComparedSources:
 def refuse_words(config: CompareConfig) -> None:
     """Raise where a method or strategy is unknown, or a setting of all cells is one that `compare` makes itself."""
     for method in config.methods or ():
-        find_method(method)
+        parse_start(method)
     for strategy in config.strategies:
         find_strategy(strategy)
     refuse_unfree(config.train, "train")

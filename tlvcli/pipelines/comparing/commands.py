@@ -46,7 +46,8 @@ def _words(key: str, value: Any, *, is_on: bool) -> Iterator[str]:
     flag = f"--{'no-' if is_on else ''}{key.replace('_', '-')}"
     if isinstance(value, Mapping):
         for inner, choice in value.items():
-            yield from ("--set", f"{key}.{inner}={_text(choice)}")
+            # What a step looks at is its flag's own value.
+            yield from (flag, str(choice)) if inner == "data" else ("--set", f"{key}.{inner}={_text(choice)}")
     elif key in _BY_SET or (isinstance(value, bool) and value == is_on):
         yield from ("--set", f"{key}={_text(value)}")
     elif isinstance(value, bool):

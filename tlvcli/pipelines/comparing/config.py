@@ -33,7 +33,10 @@ class CompareConfig(Config):
     test_data: str | None = Field(None, description="what is tested on; default: the test split of the data")
     out: str = Field(description="folder of the comparison: cells, table, curves, report; goes on where it stands")
     methods: Words | None = Field(
-        None, min_length=1, description="transfer methods, the first is the baseline; default: he,tlv,dpiat,coherent"
+        None,
+        min_length=1,
+        description="transfer methods, as METHOD or METHOD+fit+calibrate, the first is the baseline; default: "
+        "he,tlv,dpiat,coherent",
     )
     strategies: Words = Field(("full",), min_length=1, description="fine-tuning strategies")
     grid: Annotated[Axes, BeforeValidator(parse_axes)] = Field(

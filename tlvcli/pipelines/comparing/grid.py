@@ -11,8 +11,9 @@ from typing import Any
 from tlvcli.core.errors import TlvError, did_you_mean
 from tlvcli.methods.finetuning.table import STRATEGIES
 from tlvcli.methods.recipe import mapping_options
-from tlvcli.methods.table import MAPPINGS, MATCHINGS, TransferMethod, find_method
+from tlvcli.methods.table import MAPPINGS, MATCHINGS, TransferMethod
 from tlvcli.pipelines.comparing.config import DEFAULT_METHODS, CompareConfig
+from tlvcli.pipelines.comparing.starts import STEPS, Start, parse_start
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,20 @@ class Point:
 
 @dataclass(frozen=True)
 class Variant:
-    """What is compared: a source, the method that starts the target from it, and how that is fine-tuned.
+    """What is compared: a source, how it starts the target, and how that is fine-tuned.
 
-    `label` is the source's short name; `method` is None where the source itself is fine-tuned.
+    `label` is the source's short name; `start` is None where the source itself is fine-tuned.
     """
 
     source: str
     label: str
-    method: str | None
+    start: Start | None
     strategy: str
+
+    @property
+    def method(self) -> str | None:
+        """The start in words, as --methods takes it."""
+        return self.start.text if self.start else None
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -93,11 +99,11 @@ def make_grid(config: CompareConfig) -> Grid:
         TlvError: `grid-key-not-taken` or `baseline-unknown`.
     """
     labels = source_labels(config.source)
-    methods = (config.methods or DEFAULT_METHODS) if config.target_arch else (None,)
+    starts = dict.fromkeys(map(parse_start, config.methods or DEFAULT_METHODS)) if config.target_arch else (None,)
     variants = tuple(
-        Variant(source, labels[source], method, strategy)
-        for source, method, strategy in product(config.source, methods, config.strategies)
-        if source == config.source[0] or method is None or not find_method(method).is_baseline
+        Variant(source, labels[source], start, strategy)
+        for source, start, strategy in product(config.source, starts, config.strategies)
+        if source == config.source[0] or start is None or start.reads_source
     )
     points = {variant: _points(config, variant) for variant in variants}
     taken = {key for several in points.values() for point in several for key, _ in point.settings}
@@ -130,12 +136,14 @@ def _takes(config: CompareConfig, variant: Variant, key: str) -> bool:
     if command == "train":
         takers = _strategies_with(name)
         return not takers or variant.strategy in takers
-    if variant.method is None:
+    if variant.start is None:
         return False
     family, _, choice = name.partition(".")
+    if family in STEPS and choice:
+        return family in variant.start.steps or family in config.transfer or f"transfer.{family}" in config.grid
     if family not in ("matching", "mapping"):
         return True
-    return choice in _choices(config, find_method(variant.method), family)
+    return choice in _choices(config, variant.start.method, family)
 
 
 def _strategies_with(key: str) -> list[str]:
