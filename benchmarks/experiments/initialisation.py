@@ -79,6 +79,7 @@ def _cifar10(settings: Settings) -> Path:
 
 def compare(settings: Settings, pair: Pair, out: Path, methods: str, *, epochs: int) -> dict[str, Any]:
     """Run `tlv compare`, or what is left of it, and return its report; a start that fails is told of there."""
+    out.parent.mkdir(parents=True, exist_ok=True)
     num_test_images = settings.pick(NUM_TEST_IMAGES_OF_A_CLASS * pair.num_classes, 100)
     command = (
         *("compare", "--source", pair.source, "--target-arch", pair.target_arch, "--out", out),
