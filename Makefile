@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz check lint type bench docs golden clean
+.PHONY: help setup demo test test-oldest fuzz faults wheel audit check lint type bench docs golden clean
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: $(READY)  ## make .venv and install tlv with its development tools
 
@@ -31,6 +31,40 @@ SEED ?= 0
 fuzz: $(READY)  ## damage files for SECONDS=60 from SEED=0 on; their readers may let out errors of ours alone
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 
+KILLS ?= 100
+
+faults: $(READY)  ## kill transfers, trainings and comparisons KILLS=100 times at random moments; nothing may be lost
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults --kills $(KILLS) --seed $(SEED)
+
+wheel: $(READY)  ## build the wheel, install it into a fresh environment and run it outside the repository
+	$(BIN)/python -m pytest tests/test_wheel.py -m slow
+
+# The oldest Python that we support, with the lower bounds in pyproject.toml as the versions themselves. What these warn of
+# their newer companions is no error here.
+OLDEST_PYTHON ?= python3.10
+OLDEST := .venv-oldest
+OLDEST_TESTS ?= tests/core tests/io tests/models tests/methods tests/data
+
+test-oldest: $(OLDEST)/.ready  ## run what depends on libraries with the oldest of all of them
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -W default $(OLDEST_TESTS)
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -W default -m slow tests/cli/test_each_command.py
+
+$(OLDEST)/.ready: pyproject.toml
+	$(OLDEST_PYTHON) -m venv $(OLDEST)
+	sed -n '/^dependencies = \[/,/^\]/p' pyproject.toml | grep -oE '[a-z0-9-]+>=[0-9.]+' | sed 's/>=/==/' > $(OLDEST)/oldest.txt
+	$(OLDEST)/bin/pip install --quiet --requirement $(OLDEST)/oldest.txt 'timm>=1.0' 'torchinfo>=1.8' \
+		'pytest>=8' 'pytest-xdist>=3.5' 'hypothesis>=6.100' 'jsonschema>=4.20'
+	$(OLDEST)/bin/pip install --quiet --no-deps --editable .
+	@touch $@
+
+AUDIT := .venv-audit
+
+# Strict, for pip-audit calls clean what it could not look up.
+audit: $(READY)  ## look up known vulnerabilities of every package in .venv; fails where PyPI does not answer
+	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/pip install --quiet pip-audit; }
+	$(BIN)/pip freeze --exclude-editable > $(AUDIT)/frozen.txt
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement $(AUDIT)/frozen.txt
+
 check: lint type test  ## everything CI checks
 
 lint: $(READY)  ## style and the import contract
@@ -51,4 +85,4 @@ golden: $(READY)  ## compare with what the authors' code computed
 	$(BIN)/python -m pytest tests/methods/test_tlv_reference.py
 
 clean:  ## remove the environment and every generated file
-	rm -rf $(VENV) demo-run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(OLDEST) $(AUDIT) demo-run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,7 +1,8 @@
 """The main job in one go, on a data set that needs no network: `make demo`.
 
 Trains a source on digits, starts a ResNet-18 from it by TLV and once from He noise, trains both on a few images, and
-evaluates them on the test split. Every step is a `tlv` command as one would type it.
+evaluates them on the test split; then asks `tlv compare` the same question of a ResNet-20, from two seeds. Every step
+is a `tlv` command as one would type it.
 """
 
 from __future__ import annotations
@@ -55,9 +56,13 @@ def main() -> None:
             f"{method:<5} {transfer['coverage']:>10.1%} {epochs[0]['val_top1']:>20.1%}"
             f" {measured['top1']:>12.1%} {measured['loss']:>11.3f}"
         )
+    print("\nThe same question of a ResNet-20, from two seeds, in one command:")
+    grid = ("--methods", "he,coherent", "--seeds", "2", "--epochs", "3", "--batch-size", "8")
+    where = ("--data", FEW, "--out", str(RUN / "compare"))
+    tlv("compare", "--source", source, "--target-arch", "examples/akamaster_resnet.py:resnet20", *where, *grid)
     print("\nwritten:")
     for path in sorted(RUN.rglob("*")):
-        if path.is_file():
+        if path.is_file() and RUN / "compare" / "cells" not in path.parents:
             print(f"  {path.stat().st_size / 1e3:>10,.1f} kB  {path}")
 
 

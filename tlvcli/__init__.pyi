@@ -141,7 +141,7 @@ def evaluate(
     progress: Tell | None = None,
     against: Sequence[StrPath] | StrPath = ...,
     class_map: StrPath | None = None,
-    min_accuracy: float | None = None,
+    min_accuracy: float | str | None = None,
     gate: Sequence[str] | str = ...,
     bootstrap: int = 0,
     predictions: StrPath | None = None,

@@ -72,7 +72,7 @@ def test_a_table_of_several_checkpoints(
 
 
 def test_gates_decide_the_exit_code(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([*arguments, "--min-accuracy", "0", "--gate", "ece<1"]) == 0
+    assert run([*arguments, "--min-accuracy", "0%", "--gate", "ece<1"]) == 0
     assert capsys.readouterr().err == ""
     assert run([*arguments, "--min-accuracy", "1", "--gate", "per-class-recall>=1", "--json"]) == 1
     said = capsys.readouterr()
@@ -88,6 +88,7 @@ def test_gates_decide_the_exit_code(arguments: list[str], capsys: pytest.Capture
         (["--gate", "per-class-recal>=0.5"], "gate-unknown"),
         (["--gate", "top1"], "gate-invalid"),
         (["--min-accuracy", "90"], "config-invalid"),
+        (["--min-accuracy", "most"], "config-invalid"),
         (["--mean", "0.5,x"], "config-invalid"),
         (["--std", "0,1,1"], "config-invalid"),
         (["--interpolation", "blurred"], "config-invalid"),

@@ -4,7 +4,7 @@ import torch
 from rich.console import Console
 
 from tlvcli.cli.render_difference import render_difference
-from tlvcli.cli.render_statistics import render_statistics, short
+from tlvcli.cli.render_statistics import narrowed, render_statistics, short
 from tlvcli.cli.render_verification import render_verification
 from tlvcli.core.tensors import TensorsInMemory
 from tlvcli.pipelines.inspection.difference import describe_difference
@@ -55,8 +55,10 @@ def test_statistics() -> None:
         "dead         fc.weight: 1 of 2 filters near 0 (1)",
     ]
     console = plain()
-    render_statistics(section, console, names={"g"})
-    assert drawn(console)[:2] == ["tensor  mean  std  min  max  flags", "g          1    0    1    1  constant"]
+    render_statistics(narrowed(section, {"g"}), console)
+    lines = drawn(console)
+    assert lines[:2] == ["tensor  mean  std  min  max  flags", "g          1    0    1    1  constant"]
+    assert lines[4:] == ["constant     g"]
 
 
 def test_difference() -> None:

@@ -133,3 +133,14 @@ def test_eurosat_is_not_divided(tmp_path: Path) -> None:
     assert (len(data.train), len(data.val)) == (9, 1)
     with pytest.raises(TlvError, match="is not divided into splits"):
         open_evaluation_data(parse_data_reference(f"eurosat:{tmp_path}@test"), data_seed=0)
+
+
+def test_one_class_is_enough_where_labels_are_not_looked_at(tmp_path: Path) -> None:
+    folder = tmp_path / "photos" / "train" / "all"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    reference = parse_data_reference(str(tmp_path / "photos"))
+    assert len(open_evaluation_data(reference, data_seed=0, one_class=True)) == 1
+    with pytest.raises(TlvError) as raised:
+        open_evaluation_data(reference, data_seed=0)
+    assert raised.value.error_id == "data-one-class"

@@ -49,7 +49,10 @@ def test_what_is_not_read_is_said(tmp_path: Path, write_classes: WriteClasses) -
     write_classes(tmp_path / "valid", {"ant": 1, "bee": 1})
     (tmp_path / "train" / "ant" / "notes.txt").touch()
     (tmp_path / "train" / "ant" / ".DS_Store").touch()
-    beside, others = _open(tmp_path, "train").warnings
+    write_classes(tmp_path / "train" / "ant", {".thumbnails": 1})
+    train = _open(tmp_path, "train")
+    assert len(train) == 2
+    beside, others = train.warnings
     assert beside.endswith("with class folders: valid")
     assert others.endswith(f"left out 1 file, no images by suffix, as {tmp_path}/train/ant/notes.txt")
 
@@ -122,6 +125,14 @@ def test_val_and_test_do_not_train(tmp_path: Path, write_classes: WriteClasses, 
         write_classes(tmp_path / name, {"ant": 1, "bee": 1})
     with pytest.raises(TlvError, match=f"{split} is not for training"):
         open_training_data(parse_data_reference(f"{tmp_path}@{split}"), data_seed=0)
+
+
+@pytest.mark.parametrize("split", ["", "@train"])
+def test_val_alone_is_nothing_to_train_on(tmp_path: Path, write_classes: WriteClasses, split: str) -> None:
+    write_classes(tmp_path / "val", {"ant": 1, "bee": 1})
+    with pytest.raises(TlvError, match="the data set has val, and nothing to train on") as caught:
+        open_training_data(parse_data_reference(f"{tmp_path}{split}"), data_seed=0)
+    assert (caught.value.error_id, "@val" in caught.value.hint) == ("data-split-missing", False)
 
 
 def test_evaluation_takes_test_then_val_then_all(tmp_path: Path, write_classes: WriteClasses) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -68,3 +69,29 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
 def test_an_identity_tells_images_apart(folder: Path) -> None:
     dataset = name_images([str(folder / "b")], ())
     assert dataset.source.identity(0) != dataset.source.identity(1)
+
+
+@pytest.mark.parametrize("pattern", ["**", "**/*.png", "**/**/0*", "**/deep/*", "./**/b/*.png", "*/*.png"])
+def test_a_pattern_of_any_depth_enters_a_folder_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    (folder / "b" / ".hidden.png").touch()
+    (folder / ".hidden").mkdir()
+    (folder / ".hidden" / "0.png").touch()
+    monkeypatch.chdir(folder)
+    expected = sorted({name for name in glob.glob(pattern, recursive=True) if name.endswith(".png")})  # noqa: PTH207
+    assert expected
+    # Each of these alone doubles what glob finds, forty times over.
+    for link in ("a/up", "a/deep/up", "b/back"):
+        Path(link).symlink_to(folder)
+    dataset = name_images([pattern], ())
+    assert [dataset.where(position) for position in range(len(dataset))] == expected
+    assert _named(folder, pattern) == [str(Path(name)) for name in expected]
+
+
+def test_a_pattern_may_name_a_link(folder: Path) -> None:
+    (folder / "b" / "back").symlink_to(folder)
+    (folder / "odd [*]").mkdir()
+    (folder / "b" / "001.png").rename(folder / "odd [*]" / "1.png")
+    assert _named(folder, "**/back/a/**/*.png") == ["b/back/a/deep/000.png"]
+    assert _named(folder, "**/1.png") == ["odd [*]/1.png"]

@@ -310,3 +310,25 @@ def test_real_checkpoints(shared_data: Path, tmp_path: Path, name: str, key: str
     convert(source, tmp_path / "set.safetensors", shard_size="1MB", dtype="float16")
     halves = open_checkpoint(tmp_path / "set.safetensors.index.json")
     assert all(torch.equal(halves.read(tensor), value.half()) for tensor, value in expected.items())
+
+
+def test_what_is_not_finite_is_taken_and_told(tmp_path: Path) -> None:
+    weights = {
+        "a": torch.tensor([1.0, float("nan"), float("inf")]),
+        "b": torch.tensor([-float("inf")]),
+        "c": torch.ones(3),
+    }
+    report = convert(save(tmp_path, weights), tmp_path / "out.safetensors", fail_on="nan")
+    written = load_file(tmp_path / "out.safetensors")
+    assert all(torch.equal(written[name], tensor) or written[name].isnan().any() for name, tensor in weights.items())
+    assert [(entry.name, entry.values) for entry in report.result.not_finite] == [("a", 2), ("b", 1)]
+    assert report.warnings == ["3 values NaN or Inf, taken as they are, in 2 tensors, most in a"]
+    (gate,) = report.gates
+    assert (gate.flag, gate.met, gate.message) == ("--fail-on nan", False, "2 tensors hold NaN or Inf")
+    dry = convert(tmp_path / "in.pt", tmp_path / "none.safetensors", fail_on="nan", dry_run=True)
+    assert dry.result.not_finite == report.result.not_finite
+
+
+def test_a_file_without_nan_passes_the_gate(tmp_path: Path) -> None:
+    report = convert(save(tmp_path, WEIGHTS), tmp_path / "out.safetensors", fail_on="nan")
+    assert (report.warnings, report.gates[0].met) == ([], True)

@@ -260,7 +260,7 @@ def test_the_command_with_a_torchvision_that_is_broken(tmp_path: Path) -> None:
     fake.mkdir()
     (fake / "__init__.py").write_text('raise RuntimeError("operator torchvision::nms does not exist")')
     # What takes long to import has no part in this.
-    for name in ("matplotlib", "scipy", "sklearn", "timm", "torchmetrics"):
+    for name in ("matplotlib", "scipy", "sklearn", "timm"):
         (tmp_path / f"{name}.py").touch()
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text(TORCH.replace("2.6.0", "99.0"))

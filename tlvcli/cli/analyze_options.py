@@ -14,6 +14,7 @@ from tlvcli.cli.completers import (
     complete_statistics,
     one_of,
 )
+from tlvcli.cli.options import INPUT_PANEL
 
 QUESTION_PANEL = "The question"
 SHIFT_PANEL = "With --source and --target"
@@ -166,14 +167,11 @@ Html = Annotated[
     ),
 ]
 
-BatchSize = Annotated[int | None, typer.Option(show_default="64", help="Images per forward pass.")]
-SkipCorrupt = Annotated[
-    bool | None, typer.Option("--skip-corrupt", help="Leave out images that cannot be read, and name them.")
-]
 AgainstArch = Annotated[
     str | None,
     typer.Option(
         show_default="what the file says",
+        rich_help_panel=INPUT_PANEL,
         autocompletion=complete_architecture,
         help="Architecture of OTHER, as --arch.",
     ),

@@ -12,6 +12,7 @@ from tlvcli.cli.compare import compare
 from tlvcli.cli.convert import convert
 from tlvcli.cli.doctor import doctor
 from tlvcli.cli.eval import evaluate
+from tlvcli.cli.help import Command, Group
 from tlvcli.cli.inspect import inspect
 from tlvcli.cli.predict import predict
 from tlvcli.cli.train import train
@@ -19,7 +20,9 @@ from tlvcli.cli.transfer import transfer
 
 app = typer.Typer(
     name="tlv",
-    help="Transfer learning for computer vision on checkpoint files.",
+    cls=Group,
+    help="Transfer learning for computer vision on checkpoint files.\n\n"
+    "Example: tlv transfer vgg16.pth resnet18 start.safetensors --num-classes 10",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -43,12 +46,12 @@ def _root(
     pass
 
 
-app.command("inspect")(inspect)
-app.command("transfer")(transfer)
-app.command("analyze-stats")(analyze_stats)
-app.command("train")(train)
-app.command("eval")(evaluate)
-app.command("predict")(predict)
-app.command("convert")(convert)
-app.command("compare")(compare)
-app.command("doctor")(doctor)
+app.command("inspect", cls=Command)(inspect)
+app.command("transfer", cls=Command)(transfer)
+app.command("analyze-stats", cls=Command)(analyze_stats)
+app.command("train", cls=Command)(train)
+app.command("eval", cls=Command)(evaluate)
+app.command("predict", cls=Command)(predict)
+app.command("convert", cls=Command)(convert)
+app.command("compare", cls=Command)(compare)
+app.command("doctor", cls=Command)(doctor)

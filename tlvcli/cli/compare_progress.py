@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tlvcli.cli.console import bar, messages, plain_table, safe
+from tlvcli.cli.console import bar, messages, plain_table, safe, shorten
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.live import Live
-    from rich.table import Table
 
-    from tlvcli.pipelines.comparing.news import RunningCell, Standing, Watcher
+    from tlvcli.pipelines.comparing.news import News, Standing, Watcher
 
-_BAR_WIDTH = 20
+_WIDE = 100
+# Of the columns but name and bar, with their gaps: `10 of 100`, `best val`, `59 min 59 s`.
+_OTHERS_WIDTH = 9 + 8 + 11 + 8
 
 
 class _Shown:
@@ -26,7 +27,7 @@ class _Shown:
 
     def show(self, standing: Standing) -> None:
         if self._live is not None:
-            self._live.update(_draw(standing))
+            self._live.update(_draw(standing, self._console.width))
 
     def message(self, text: str) -> None:
         self._console.print(safe(text))
@@ -49,22 +50,27 @@ def shown_grid(*, quiet: bool) -> Iterator[Watcher]:
             yield _Shown(console, live)
 
 
-def _draw(standing: Standing) -> Table:
+def _draw(standing: Standing, width: int) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
+    bar_width = 20 if width >= _WIDE else 10
+    name_width = max(20, width - bar_width - _OTHERS_WIDTH)
     table = plain_table("running", "", "epoch", "best val", "time", right=("epoch", "best val", "time"))
     for cell in standing.running:
-        table.add_row(*_row(cell))
+        name = shorten(cell.name, name_width, keep_end=True)
+        table.add_row(safe(name), *_row(cell.news, bar_width), duration(cell.seconds))
     failed = f", [red]{standing.failed} failed[/]" if standing.failed else ""
-    left = "" if not standing.seconds_left else f", {duration(standing.seconds_left)} left"
-    table.caption = f"{standing.done} of {standing.total} cells trained{failed}{left}"
-    table.caption_justify = "left"
-    return table
+    left = "" if not standing.seconds_left else f", about {duration(standing.seconds_left)} left"
+    running = f", {len(standing.running)} running" if standing.running else ""
+    said = f"{standing.done} of {standing.total} cells trained{running}{failed}{left}"
+    return Group(table, Text.from_markup(said))
 
 
-def _row(cell: RunningCell) -> tuple[str, ...]:
-    news = cell.news
-    at = str(news.epochs_done + 1) if news.stage == "train" else news.stage
+def _row(news: News, bar_width: int) -> tuple[str, str, str]:
+    at = f"{news.epochs_done + 1} of {news.num_epochs}" if news.stage == "train" and news.num_epochs else news.stage
     best = "" if news.best_top1 is None else f"{news.best_top1:.2%}"
-    return safe(cell.name), bar(news.share, _BAR_WIDTH).ljust(_BAR_WIDTH), at, best, duration(cell.seconds)
+    return bar(news.share, bar_width).ljust(bar_width), at, best
 
 
 def duration(seconds: float) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -27,7 +29,26 @@ def results() -> Console:
 
 def messages() -> Console:
     """Return the console on stderr."""
-    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+    return Console(file=cast("IO[str]", _Unheard(sys.stderr)), highlight=False, emoji=False, soft_wrap=True)
+
+
+class _Unheard:
+    """A stream for messages: where nobody reads them, or the disk that they go to is full, the work goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def safe(text: str) -> str:
@@ -80,7 +101,7 @@ def write_columns(
     styled = console.is_terminal and not console.no_color
     lines = []
     for number, row in enumerate(cells):
-        row[cut] = _shorten(row[cut], widths[cut], keep_end=cut == 0)
+        row[cut] = shorten(row[cut], widths[cut], keep_end=cut == 0)
         padded = [
             cell.rjust(width) if column in right else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
@@ -90,7 +111,7 @@ def write_columns(
     console.file.write("\n".join(lines) + "\n\n")
 
 
-def _shorten(text: str, width: int, *, keep_end: bool) -> str:
+def shorten(text: str, width: int, *, keep_end: bool) -> str:
     """Cut what is too long: the end of a sentence, but the middle of a name, which its end tells apart."""
     if len(text) <= width:
         return text

@@ -14,8 +14,8 @@ COMPARE_PANEL = "Against other checkpoints"
 IMAGES_PANEL = "How images are prepared"
 
 MinAccuracy = Annotated[
-    float | None,
-    typer.Option(metavar="SHARE", rich_help_panel=GATE_PANEL, help="The least top-1, from 0 to 1."),
+    str | None,
+    typer.Option(metavar="SHARE", rich_help_panel=GATE_PANEL, help="The least top-1: 0.9 or 90%."),
 ]
 Gate = Annotated[
     list[str] | None,
@@ -35,7 +35,7 @@ Worst = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        show_default="32 with --html",
+        show_default="8 with --html",
         rich_help_panel=FILES_PANEL,
         help="List the most confident mistakes.",
     ),
@@ -76,10 +76,6 @@ ClassMap = Annotated[
 Bootstrap = Annotated[
     int | None,
     typer.Option(metavar="N", show_default="0", help="Resamples for 95 % intervals of loss, macro F1, ECE, ...: 1000."),
-]
-BatchSize = Annotated[int | None, typer.Option(show_default="64", help="Images per forward pass.")]
-SkipCorrupt = Annotated[
-    bool | None, typer.Option("--skip-corrupt", help="Leave out images that cannot be read, and name them.")
 ]
 
 ImageSize = Annotated[

@@ -23,13 +23,14 @@ Layers = Annotated[
 ]
 Depth = Annotated[
     int | None,
-    typer.Option(min=1, show_default="all", rich_help_panel=LOOK_PANEL, help="Levels of modules to show."),
+    typer.Option(metavar="N", min=1, show_default="all", rich_help_panel=LOOK_PANEL, help="Levels of modules to show."),
 ]
 Sort = Annotated[
     Literal["order", "name", "parameters", "bytes"],
     typer.Option(
+        metavar="KEY",
         rich_help_panel=LOOK_PANEL,
-        help="All but order list the layers with their whole names.",
+        help="order, name, parameters or bytes; all but order list the layers with their whole names.",
     ),
 ]
 Markdown = Annotated[

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tlvcli.cli.completers import complete_architecture, complete_checkpoint, complete_data, one_of
 
 OUTPUT_PANEL = "Output"
+INPUT_PANEL = "Input"
 RUN_PANEL = "Run"
 SETTINGS_PANEL = "Settings"
 
@@ -40,19 +41,45 @@ Arch = Annotated[
     str | None,
     typer.Option(
         show_default="what the file says",
+        rich_help_panel=INPUT_PANEL,
         help="Architecture of the checkpoint: a torchvision builder, timm:NAME, or FILE.py:callable.",
         autocompletion=complete_architecture,
     ),
 ]
 Key = Annotated[
     str | None,
-    typer.Option(show_default="the weights", help="Part of a nested checkpoint, as in --key model_ema."),
+    typer.Option(
+        show_default="the weights",
+        rich_help_panel=INPUT_PANEL,
+        help="Part of a nested checkpoint, as in --key model_ema.",
+    ),
 ]
-DataSeed = Annotated[int | None, typer.Option(show_default="0", help="Draws samples and held-out images.")]
-Download = Annotated[bool | None, typer.Option("--download", help="Fetch a torchvision data set that is missing.")]
+DataSeed = Annotated[
+    int | None,
+    typer.Option(show_default="0", rich_help_panel=INPUT_PANEL, help="Draws samples and held-out images."),
+]
+Download = Annotated[
+    bool | None,
+    typer.Option("--download", rich_help_panel=INPUT_PANEL, help="Fetch a torchvision data set that is missing."),
+]
 ImageSize = Annotated[
     int | None,
-    typer.Option(show_default="the checkpoint's, else the data's", help="Height and width in pixels."),
+    typer.Option(
+        show_default="the checkpoint's, else the data's",
+        rich_help_panel=INPUT_PANEL,
+        help="Height and width in pixels.",
+    ),
+]
+ForwardBatch = Annotated[
+    int | None, typer.Option(show_default="64", rich_help_panel=INPUT_PANEL, help="Images per forward pass.")
+]
+SkipCorrupt = Annotated[
+    bool | None,
+    typer.Option(
+        "--skip-corrupt",
+        rich_help_panel=INPUT_PANEL,
+        help="Leave out images that cannot be read, and name them.",
+    ),
 ]
 
 Seed = Annotated[int | None, typer.Option(show_default="0", rich_help_panel=RUN_PANEL, help="Same seed, same result.")]
@@ -65,24 +92,19 @@ Device = Annotated[
         help="auto, cpu, cuda or cuda:N.",
     ),
 ]
-Precision = Annotated[
-    str | None,
-    typer.Option(
-        show_default="auto",
+
+
+def _precision(default: str) -> Any:
+    return typer.Option(
+        show_default=default,
         rich_help_panel=RUN_PANEL,
         autocompletion=one_of("auto", "fp32", "bf16", "fp16"),
         help="auto, fp32, bf16 or fp16.",
-    ),
-]
-ExactPrecision = Annotated[
-    str | None,
-    typer.Option(
-        show_default="fp32",
-        rich_help_panel=RUN_PANEL,
-        autocompletion=one_of("auto", "fp32", "bf16", "fp16"),
-        help="auto, fp32, bf16 or fp16.",
-    ),
-]
+    )
+
+
+Precision = Annotated[str | None, _precision("auto")]
+ExactPrecision = Annotated[str | None, _precision("fp32")]
 Workers = Annotated[
     int | None,
     typer.Option(show_default="by the data", rich_help_panel=RUN_PANEL, help="Processes that read images."),

@@ -19,7 +19,7 @@ def predict(
     images: p.Images = None,
     null: p.Null = None,
     top: p.Top = None,
-    batch_size: p.BatchSize = None,
+    batch_size: o.ForwardBatch = None,
     image_size: e.ImageSize = None,
     resize: e.Resize = None,
     mean: e.Mean = None,
@@ -57,7 +57,7 @@ def predict(
     settings: Any = read_config(context, PredictConfig)
     refuse_two_streams(settings, as_json=json)
     # Before there is a bar: while one is shown, rich sends what is printed to the stream of the bar.
-    each = lines_to(sys.stdout) if settings.jsonl else None
+    each = lines_to(sys.stdout, alone=not (settings.csv or report)) if settings.jsonl else None
     names = sys.stdin.buffer if sys.stdin else io.BytesIO()
     with shown_progress(quiet=quiet or (settings.jsonl and sys.stdout.isatty())) as progress:
         result: Any = run(settings, standard_input=names, progress=progress, each=each)

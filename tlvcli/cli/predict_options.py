@@ -20,7 +20,6 @@ Null = Annotated[
     bool | None, typer.Option("--null", "-0", help="The list's names end in a zero byte, as of find -print0.")
 ]
 Top = Annotated[int | None, typer.Option(show_default="1", help="Classes to name for each image.")]
-BatchSize = Annotated[int | None, typer.Option(show_default="64", help="Images per forward pass.")]
 Csv = Annotated[
     str | None,
     typer.Option(metavar="FILE", rich_help_panel=OUTPUT_PANEL, help="Write the predictions to this file."),

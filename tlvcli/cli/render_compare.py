@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tlvcli.cli.compare_progress import duration
@@ -9,10 +10,12 @@ from tlvcli.cli.console import plain_table, results, safe, size
 from tlvcli.core.report import Report
 from tlvcli.core.wording import counted
 from tlvcli.pipelines.comparing.result import CellResult, CompareResult
-from tlvcli.pipelines.comparing.table import make_table, notes, settings_text, spread_text
+from tlvcli.pipelines.comparing.table import NONE, Table, make_table, notes, settings_text, spread_text
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_GAP = 2
 
 
 def render(report: Report[CompareResult], verbose: bool) -> None:
@@ -21,9 +24,9 @@ def render(report: Report[CompareResult], verbose: bool) -> None:
     if report.config["dry_run"]:
         _write_commands(console, result)
         return
-    _write_table(console, result)
-    for note in notes(result):
-        _say(console, safe(note))
+    has_intervals = _write_table(console, result)
+    for note in notes(result, brief=not has_intervals):
+        _tell(console, safe(note))
     if verbose:
         _say(console, "")
         for cell in result.cells:
@@ -34,20 +37,58 @@ def render(report: Report[CompareResult], verbose: bool) -> None:
 
 
 def _say(console: Console, line: str) -> None:
+    """Write what may be copied, as commands and paths: in one piece."""
     console.print(line, soft_wrap=True)
 
 
-def _write_table(console: Console, result: CompareResult) -> None:
-    table = make_table(result, brief=console.is_terminal)
-    head, *rows = table.rows
-    drawn = plain_table(*head, right=[head[column] for column in table.numbers])
-    for column in drawn.columns:
-        column.no_wrap = False
-    for variant, row in zip(result.variants, rows, strict=True):
-        drawn.add_row(*map(safe, row), style="bold" if variant.name == result.winner else None)
+def _tell(console: Console, sentence: str) -> None:
+    """Write what is read: on a terminal no word is cut in two."""
+    console.print(sentence, soft_wrap=not console.is_terminal)
+
+
+def _write_table(console: Console, result: CompareResult) -> bool:
+    """Draw what the terminal has room for, and return whether intervals are in it.
+
+    That is the whole table, or a brief one, or a brief one with names on lines of their own above their figures.
+    """
     if not console.is_terminal:
         console.width = 10**4  # nobody wraps what is piped
-    console.print(drawn, "")
+    whole, brief = make_table(result), make_table(result, brief=True)
+    best = next((place for place, each in enumerate(result.variants) if each.name == result.winner), None)
+    fitting = next((table for table in (whole, brief) if sum(_widths(table.rows)) - _GAP <= console.width), None)
+    if fitting:
+        _write_rows(console, fitting, best)
+    else:
+        _write_stacked(console, brief, best)
+    console.print()
+    return fitting is whole
+
+
+def _write_rows(console: Console, table: Table, best: int | None) -> None:
+    head, *rows = table.rows
+    drawn = plain_table(*head, right=[head[column] for column in table.numbers])
+    for place, row in enumerate(rows):
+        drawn.add_row(*map(safe, row), style="bold" if place == best else None)
+    console.print(drawn)
+
+
+def _write_stacked(console: Console, table: Table, best: int | None) -> None:
+    figures = [[row[column] for column in table.numbers] for row in table.rows]
+    widths = _widths(figures)
+    lines = ["".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in figures]
+    console.print(f"[bold]{lines[0]}[/]")
+    for place, (row, line) in enumerate(zip(table.rows[1:], lines[1:], strict=True)):
+        name = ", ".join(cell for column, cell in enumerate(row) if column not in table.numbers and cell != NONE)
+        style = "bold" if place == best else None
+        console.print(safe(name), style=style)
+        console.print(line, style=style)
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return the cells of the terminal that each column takes, with the gap beside it."""
+    from rich.cells import cell_len
+
+    return [max(map(cell_len, column)) + _GAP for column in zip(*rows, strict=True)]
 
 
 def _write_best(console: Console, result: CompareResult) -> None:
@@ -61,7 +102,7 @@ def _write_best(console: Console, result: CompareResult) -> None:
     if best:
         settings = f" with {safe(settings_text(best.settings))}" if best.settings else ""
         tested = f", {spread_text(best.test)} on test" if best.test else ""
-        _say(console, f"best on val: [bold]{safe(best.name)}[/]{settings}: {spread_text(best.val)}{tested}")
+        _tell(console, f"best on val: [bold]{safe(best.name)}[/]{settings}: {spread_text(best.val)}{tested}")
 
 
 def _write_commands(console: Console, result: CompareResult) -> None:

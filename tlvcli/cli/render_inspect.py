@@ -11,16 +11,18 @@ from rich.console import Console
 from tlvcli.cli.console import bar, count, markdown_table, results, shape, size, write_columns, write_fact
 from tlvcli.cli.layer_tree import Node, TreeRow, tree_rows
 from tlvcli.cli.render_difference import render_difference
-from tlvcli.cli.render_statistics import render_statistics
+from tlvcli.cli.render_statistics import narrowed, render_statistics
 from tlvcli.cli.render_summary import render_summary
 from tlvcli.cli.render_verification import render_verification
 from tlvcli.core.errors import printable
 from tlvcli.core.graph import LayerKind
 from tlvcli.core.provenance import MadeBy
 from tlvcli.core.report import Report
+from tlvcli.core.wording import counted
 from tlvcli.pipelines.inspection.content import InspectedLayer
 from tlvcli.pipelines.inspection.plan import PlanSection
 from tlvcli.pipelines.inspection.result import InspectResult
+from tlvcli.pipelines.inspection.statistics import StatisticsSection
 
 Sort = Literal["order", "name", "parameters", "bytes"]
 
@@ -66,19 +68,20 @@ def render(report: Report[InspectResult], view: View) -> None:
             # Sections are columns and facts below them: in a fence they stay aligned, whoever shows the Markdown.
             console.file.write("\n```text")
             plain = Console(file=console.file, width=console.width, force_terminal=False, color_system=None)
-            _render_sections(result, plain, view)
+            _render_sections(report, plain, view)
             console.file.write("```\n")
         return
     write_columns(console, table.rows, right=table.right, cut=0, bold=table.bold)
     for label, text in _facts(report):
         write_fact(console, label, text)
-    _render_sections(result, console, view)
+    _render_sections(report, console, view)
 
 
-def _render_sections(result: InspectResult, console: Console, view: View) -> None:
+def _render_sections(report: Report[InspectResult], console: Console, view: View) -> None:
+    result = report.result
     if result.statistics:
         console.print()
-        render_statistics(result.statistics, console, verbose=view.verbose)
+        _render_values(result.statistics, console, view, all_of_them=bool(report.config["stats"]))
     if result.difference:
         console.print()
         render_difference(result.difference, console, verbose=view.verbose)
@@ -88,6 +91,15 @@ def _render_sections(result: InspectResult, console: Console, view: View) -> Non
     if result.summary:
         console.print()
         render_summary(result.summary, console, view.depth)
+
+
+def _render_values(section: StatisticsSection, console: Console, view: View, *, all_of_them: bool) -> None:
+    """Draw the statistics; where they were only read for a gate, what is broken, or that nothing is."""
+    if all_of_them or section.non_finite:
+        shown = section if all_of_them else narrowed(section, section.non_finite)
+        render_statistics(shown, console, verbose=view.verbose)
+    else:
+        write_fact(console, "values", f"all finite, in {counted(len(section.tensors), 'tensor')}")
 
 
 @dataclass(frozen=True)

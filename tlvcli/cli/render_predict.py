@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TextIO
 
 from tlvcli.cli.console import count, messages, results, safe, write_columns, write_fact
@@ -52,13 +53,18 @@ def render(report: Report[PredictResult], verbose: bool) -> None:
         console.print(f"wrote {safe(output.path)}  sha256 {output.sha256[:12]}", soft_wrap=True)
 
 
-def lines_to(stream: TextIO) -> Callable[[Sequence[Prediction]], None]:
-    """Return what writes predictions to `stream`, a JSON object to a line, at once: a reader may be waiting."""
+def lines_to(stream: TextIO, *, alone: bool) -> Callable[[Sequence[Prediction]], None]:
+    """Return what writes predictions to `stream`, a JSON object to a line, at once: a reader may be waiting.
+
+    A reader that leaves ends the command where the lines are `alone`; the other outputs are still to be written.
+    """
+    ignored = () if alone else (BrokenPipeError,)
 
     def write(predictions: Sequence[Prediction]) -> None:
-        # In ASCII, which no locale can spoil.
-        stream.writelines(json.dumps(_as_given(prediction)) + "\n" for prediction in predictions)
-        stream.flush()
+        with suppress(*ignored):
+            # In ASCII, which no locale can spoil.
+            stream.writelines(json.dumps(_as_given(prediction)) + "\n" for prediction in predictions)
+            stream.flush()
 
     return write
 

@@ -21,13 +21,20 @@ _MOST_LINES = 10
 _HEAD = ("tensor", "mean", "std", "x He", "min", "max", "0", "flags")
 
 
-def render_statistics(
-    section: StatisticsSection, console: Console, *, names: Collection[str] | None = None, verbose: bool = False
-) -> None:
-    """Draw the statistics of the tensors called `names`, or of all, and the findings; all of them where `verbose`."""
+def narrowed(section: StatisticsSection, names: Collection[str]) -> StatisticsSection:
+    """Return what the section says of the tensors called `names`."""
+    return StatisticsSection(
+        tensors=[values for values in section.tensors if values.name in names],
+        non_finite=[name for name in section.non_finite if name in names],
+        constant=[name for name in section.constant if name in names],
+        dead=[entry for entry in section.dead if entry.tensor in names],
+    )
+
+
+def render_statistics(section: StatisticsSection, console: Console, *, verbose: bool = False) -> None:
+    """Draw a line for every tensor, and the findings; all of them where `verbose`."""
     dead = {entry.tensor: entry for entry in section.dead}
-    chosen = [values for values in section.tensors if names is None or values.name in names]
-    rows = [_HEAD, *(_row(values, dead.get(values.name)) for values in chosen)]
+    rows = [_HEAD, *(_row(values, dead.get(values.name)) for values in section.tensors)]
     # A column that would stay empty leaves its place to the names.
     used = [index for index in range(len(_HEAD)) if index == 0 or any(row[index] for row in rows[1:])]
     shown = [[row[index] for index in used] for row in rows]

@@ -16,7 +16,8 @@ def import_torchvision() -> None:
 
     torchvision's `ops/roi_align.py` wants one function of the compiler, `is_compile_supported`, for detectors on CUDA:
     measured with torch 2.15, 2.0 of the 2.2 seconds of CPU time that `import torchvision` takes behind `import torch`.
-    Nothing changes where torchvision or the compiler is loaded already.
+    Nothing changes where torchvision or the compiler is loaded already. Afterwards the compiler is imported as ever, by
+    torch.compile or by a user's file, for the placeholder is gone; the one function stays, and asks the real one.
     """
     if "torchvision" in sys.modules or "torch._dynamo" in sys.modules:
         return
@@ -27,7 +28,10 @@ def import_torchvision() -> None:
     try:
         import torchvision  # noqa: F401
     finally:
+        # Into the oldest generation, without a look. Not left frozen: what a program of the user's has dropped by then
+        # would stay, networks on a device among it.
         gc.freeze()
+        gc.unfreeze()
         if collects:
             gc.enable()
         if isinstance(sys.modules.get(_COMPILER), _Placeholder):
@@ -48,6 +52,10 @@ class _Placeholder(ModuleType):
 def _is_compile_supported(device_type: str) -> bool:
     answer: bool = _load().is_compile_supported(device_type)
     return answer
+
+
+# As torch marks its own: code that is compiled takes the answer, and does not look into it.
+_is_compile_supported._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _load() -> ModuleType:

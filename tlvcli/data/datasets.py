@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from tlvcli.core.errors import TlvError
 from tlvcli.core.runtime import make_generator
+from tlvcli.core.wording import counted
 from tlvcli.data.digits import DIGITS_SPLITS, open_digits
 from tlvcli.data.folders import folder_splits, open_folder
 from tlvcli.data.image_dataset import ImageDataset
@@ -35,8 +36,10 @@ def splits_of(reference: DataReference) -> tuple[str, ...]:
     return folder_splits(reference.root)
 
 
-def open_dataset(reference: DataReference, split: str, *, download: bool = False) -> ImageDataset:
-    """Open one split whole.
+def open_dataset(
+    reference: DataReference, split: str, *, download: bool = False, one_class: bool = False
+) -> ImageDataset:
+    """Open one split whole; where labels are not looked at, `one_class` is enough.
 
     Raises:
         TlvError: `data-split-missing`, `data-one-class`, or what is wrong with the files.
@@ -57,7 +60,7 @@ def open_dataset(reference: DataReference, split: str, *, download: bool = False
         dataset = open_torchvision(reference.name, reference.root, split, download=download)
     else:
         dataset = open_folder(reference.root, split, name=reference.name)
-    if len(dataset.class_names) == 1:
+    if len(dataset.class_names) == 1 and not one_class:
         raise TlvError(
             "data-one-class",
             f"{reference.text}: {dataset.class_names[0]} is the only class",
@@ -66,28 +69,33 @@ def open_dataset(reference: DataReference, split: str, *, download: bool = False
     return dataset
 
 
-def open_evaluation_data(reference: DataReference, *, data_seed: int, download: bool = False) -> ImageDataset:
+def open_evaluation_data(
+    reference: DataReference, *, data_seed: int, download: bool = False, one_class: bool = False
+) -> ImageDataset:
     """Open the split that `reference` names; without one test, else val, else what there is."""
     splits = splits_of(reference)
     split = reference.split or next((name for name in ("test", "val") if name in splits), splits[0])
-    return _sampled(open_dataset(reference, split, download=download), reference, data_seed)
+    dataset = open_dataset(reference, split, download=download, one_class=one_class)
+    return draw_sample(dataset, reference, data_seed)
 
 
 def open_training_data(reference: DataReference, *, data_seed: int, download: bool = False) -> TrainingData:
     """Open train and val; without a val split, a stratified tenth of what is trained on is held out.
 
     Raises:
-        TlvError: `data-split-invalid`, `data-class-empty`, `data-classes-differ` or `data-too-small`.
+        TlvError: `data-split-invalid`, `data-split-missing`, `data-class-empty`, `data-classes-differ` or
+            `data-too-small`.
     """
     splits = splits_of(reference)
+    usable = next((split for split in splits if split in ("train", "all")), None)
+    hint = f"use @{usable}, or none" if usable else "put a folder train beside it, with a folder for each class"
     if reference.split in ("val", "test"):
-        raise TlvError(
-            "data-split-invalid",
-            f"{reference.text}: {reference.split} is not for training",
-            f"use @{splits[0]}, or none",
-        )
+        raise TlvError("data-split-invalid", f"{reference.text}: {reference.split} is not for training", hint)
+    if usable is None:
+        has = f"the data set has {', '.join(splits)}, and nothing to train on"
+        raise TlvError("data-split-missing", f"{reference.text}: {has}", hint)
     split = reference.split or ("train" if "train" in splits else "all")
-    train = _sampled(open_dataset(reference, split, download=download), reference, data_seed)
+    train = draw_sample(open_dataset(reference, split, download=download), reference, data_seed)
     if "val" in splits:
         data = TrainingData(train, open_dataset(reference, "val", download=download))
         _refuse_other_classes(reference, data)
@@ -109,17 +117,26 @@ def open_training_data(reference: DataReference, *, data_seed: int, download: bo
     return data
 
 
-def _sampled(dataset: ImageDataset, reference: DataReference, data_seed: int) -> ImageDataset:
+def draw_sample(dataset: ImageDataset, reference: DataReference, data_seed: int) -> ImageDataset:
+    """Return the N images of @SPLIT:N, of every class its share, or all where no N is said.
+
+    Raises:
+        TlvError: `data-sample-invalid`, where there are fewer.
+    """
     if reference.num_images is None:
         return dataset
     if reference.num_images > len(dataset):
         raise TlvError(
             "data-sample-invalid",
-            f"{reference.text}: the split {dataset.split} has only {len(dataset)} images",
+            f"{reference.text}: {_called(dataset)} has only {counted(len(dataset), 'image')}",
             f"ask for at most {len(dataset)}",
         )
     generator = make_generator(data_seed, "sample", dataset.split)
     return dataset.subset(stratified_sample(dataset.labels, reference.num_images, generator))
+
+
+def _called(dataset: ImageDataset) -> str:
+    return "the folder" if dataset.split == "all" else f"the split {dataset.split}"
 
 
 def _refuse_other_classes(reference: DataReference, data: TrainingData) -> None:

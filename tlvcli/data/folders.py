@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,19 +107,28 @@ def _subfolders(folder: Path) -> tuple[str, ...]:
 
 
 def files_below(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the images at any depth, sorted within each folder, and the other files; hidden files are neither.
-
-    Links are followed, but a folder to which several lead, itself among them, is read once.
-    """
+    """Return the images at any depth, sorted within each folder, and the other files; what is hidden is neither."""
     images: list[str] = []
     others: list[str] = []
-    seen = {folder.resolve()}
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = _first_seen(Path(parent), sorted(folders), seen)
-        for file in sorted(files):
-            if not file.startswith("."):
-                (images if file.lower().endswith(IMAGE_SUFFIXES) else others).append(str(Path(parent, file)))
+    for parent, files in folders_below(folder):
+        for file in files:
+            (images if file.lower().endswith(IMAGE_SUFFIXES) else others).append(str(Path(parent, file)))
     return images, others
+
+
+def folders_below(folder: str | Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield `folder` and those at any depth, each with the names of its files, sorted; what is hidden is left out.
+
+    Links are followed, but a folder to which several lead, itself among them, comes once.
+    """
+    seen = {Path(folder).resolve()}
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = _first_seen(Path(parent), _visible(folders), seen)
+        yield parent, _visible(files)
+
+
+def _visible(names: list[str]) -> list[str]:
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def _first_seen(parent: Path, folders: list[str], seen: set[Path]) -> list[str]:

@@ -84,7 +84,7 @@ class ImageDataset:
             raise TlvError(
                 "image-unreadable",
                 f"cannot read {self.where(position)}: {reason.splitlines()[0]}",
-                "mend the image or take it out of the data set",
+                "mend the image or take it out; tlv eval and analyze-stats leave such ones out with --skip-corrupt",
             ) from error
 
 

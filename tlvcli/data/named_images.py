@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tlvcli.core.errors import TlvError
 from tlvcli.core.wording import counted
-from tlvcli.data.folders import IMAGE_SUFFIXES, file_identity, files_below, left_out
+from tlvcli.data.folders import IMAGE_SUFFIXES, file_identity, files_below, folders_below, left_out
 from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.data.image_files import read_image_file
 from tlvcli.data.torchvision_sets import ImageTraits
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 # Stands for the names in a list, in place of a name.
 LIST = "-"
+# One or more ** in a row, each a whole part of a path.
+_ANY_DEPTH = re.compile(r"(?<![^/])(\*\*(/+|$))+")
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,28 @@ def _find(name: str) -> tuple[Sequence[str], Sequence[str]]:
         return (name,), ()
     if not glob.has_magic(name):
         raise TlvError("image-missing", f"{name} is neither a file nor a folder", "a pattern is written 'photos/*.jpg'")
-    # Not `Path.glob`: patterns may be absolute.
-    files = sorted(match for match in glob.glob(name, recursive=True) if Path(match).is_file())  # noqa: PTH207
+    files = sorted(match for match in _matches(name) if Path(match).is_file())
     images = [file for file in files if file.lower().endswith(IMAGE_SUFFIXES)]
     if not images:
         raise TlvError("image-missing", f"{name} matches no image", "** matches folders at any depth")
     if len(images) == len(files):
         return images, ()
     return images, (f"{name}: left out {counted(len(files) - len(images), 'file')}, no images by suffix",)
+
+
+def _matches(pattern: str) -> set[str]:
+    """Return what a pattern matches, relative or absolute, as `glob.glob` does.
+
+    But `**` enters a folder once, however many links lead to it: two links back would give 2 ** 40 names.
+    """
+    # Text and not paths, which would drop a leading ./ that the user has written.
+    found = _ANY_DEPTH.search(pattern)
+    if not found:
+        return set(glob.glob(pattern))  # noqa: PTH207
+    above, below = pattern[: found.start()], pattern[found.end() :] or "*"
+    matches: set[str] = set()
+    for start in glob.glob(above) if above else [os.curdir]:  # noqa: PTH207
+        for folder, _ in folders_below(start):
+            inside = os.path.join(folder, "")  # noqa: PTH118
+            matches |= _matches(glob.escape(inside if above else inside[len(start) + 1 :]) + below)
+    return matches

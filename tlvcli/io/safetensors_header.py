@@ -84,14 +84,14 @@ def read_header(path: Path) -> SafetensorsHeader:
         identity = FileIdentity.of(stream.fileno())
         (length,) = struct.unpack("<Q", stream.read(8))
         if length > MAX_HEADER_BYTES:
-            raise _corrupt(path, f"says that its header is {length} bytes long; {MAX_HEADER_BYTES} is the most")
+            raise corrupt_file(path, f"says that its header is {length} bytes long; {MAX_HEADER_BYTES} is the most")
         if 8 + length > identity.num_bytes:
             raise _truncated(path, f"says that its header is {length} bytes long")
         raw = stream.read(length)
     entries = _parse(path, raw)
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise _corrupt(path, "has metadata that is not a mapping from text to text")
+        raise corrupt_file(path, "has metadata that is not a mapping from text to text")
     placed = sorted((_check_entry(path, name, entry) for name, entry in entries.items()), key=lambda place: place[1:])
     _check_places(path, placed, identity.num_bytes - 8 - length)
     return SafetensorsHeader(
@@ -106,14 +106,14 @@ def _parse(path: Path, raw: bytes) -> dict[str, Any]:
     try:
         return parse_object(raw)
     except JsonFaultError as error:
-        raise _corrupt(path, f"has a header {error}") from error
+        raise corrupt_file(path, f"has a header {error}") from error
 
 
 def _check_entry(path: Path, name: str, entry: Any) -> tuple[TensorSpec, int, int]:
     if len(name) > _MAX_NAME_CHARACTERS:
-        raise _corrupt(path, f"holds a tensor with a name of {len(name)} characters")
+        raise corrupt_file(path, f"holds a tensor with a name of {len(name)} characters")
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise _corrupt(path, f"describes {name} by something other than dtype, shape and data_offsets")
+        raise corrupt_file(path, f"describes {name} by something other than dtype, shape and data_offsets")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     dtype = DTYPES.get(code) if isinstance(code, str) else None
     if dtype is None:
@@ -123,13 +123,13 @@ def _check_entry(path: Path, name: str, entry: Any) -> tuple[TensorSpec, int, in
             "convert it to a dtype of torch",
         )
     if not _are_sizes(shape) or not _can_be_counted(shape):
-        raise _corrupt(path, f"gives {name} the shape {_cut(shape)}")
+        raise corrupt_file(path, f"gives {name} the shape {_cut(shape)}")
     if not _are_sizes(offsets) or len(offsets) != 2:
-        raise _corrupt(path, f"places {name} at {_cut(offsets)}")
+        raise corrupt_file(path, f"places {name} at {_cut(offsets)}")
     begin, end = offsets
     needed = math.prod(shape) * ITEM_BYTES[dtype]
     if end - begin != needed:
-        raise _corrupt(path, f"gives {name} {end - begin} bytes where {dtype} {shape} needs {needed}")
+        raise corrupt_file(path, f"gives {name} {end - begin} bytes where {dtype} {shape} needs {needed}")
     return TensorSpec(name, tuple(shape), dtype), begin, end
 
 
@@ -152,14 +152,14 @@ def _check_places(path: Path, placed: list[tuple[TensorSpec, int, int]], num_byt
     reached, previous = 0, ""
     for spec, begin, end in placed:
         if begin < reached:
-            raise _corrupt(path, f"places {previous} and {spec.name} over the same bytes")
+            raise corrupt_file(path, f"places {previous} and {spec.name} over the same bytes")
         if begin > reached:
-            raise _corrupt(path, f"leaves a hole of {begin - reached} bytes before {spec.name}")
+            raise corrupt_file(path, f"leaves a hole of {begin - reached} bytes before {spec.name}")
         reached, previous = end, spec.name
     if reached > num_bytes:
         raise _truncated(path, f"should hold {reached} bytes of tensors")
     if reached < num_bytes:
-        raise _corrupt(path, f"is {num_bytes - reached} B too long: more follows after its last tensor")
+        raise corrupt_file(path, f"is {num_bytes - reached} B too long: more follows after its last tensor")
 
 
 def _truncated(path: Path, what: str) -> TlvError:
@@ -170,5 +170,6 @@ def _truncated(path: Path, what: str) -> TlvError:
     )
 
 
-def _corrupt(path: Path, what: str) -> TlvError:
+def corrupt_file(path: Path, what: str) -> TlvError:
+    """Return the error of a file that says of itself what cannot be; `what` goes on after its name."""
     return TlvError("checkpoint-corrupt", f"{path} {what}", "it is damaged or was written wrongly; fetch it again")

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from tlvcli.core.errors import TlvError, printable
 from tlvcli.io.formats import recognise_format
+from tlvcli.io.safetensors_header import corrupt_file
 from tlvcli.io.stored_tensors import StoredTensors, stored_in_safetensors, stored_in_torch_file
 from tlvcli.io.strict_json import JsonFaultError, parse_object
 
@@ -49,13 +50,13 @@ def stored_in_shards(path: Path) -> StoredTensors:
 def read_index(path: Path) -> dict[str, str]:
     """Return the name of its shard for every tensor; each is a plain file name."""
     if path.stat().st_size > MAX_INDEX_BYTES:
-        raise _corrupt(path, f"is an index of more than {MAX_INDEX_BYTES} bytes")
+        raise corrupt_file(path, f"is an index of more than {MAX_INDEX_BYTES} bytes")
     try:
         places = parse_object(path.read_bytes()).get("weight_map")
     except JsonFaultError as error:
-        raise _corrupt(path, f"is an index {error}") from error
+        raise corrupt_file(path, f"is an index {error}") from error
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
-        raise _corrupt(path, "has no weight_map from tensors to files")
+        raise corrupt_file(path, "has no weight_map from tensors to files")
     for name in set(places.values()):
         _refuse_path(path, name)
     return places
@@ -97,7 +98,7 @@ def _resolve(path: Path) -> Path:
 def _open_shard(index: Path, path: Path) -> StoredTensors:
     format = recognise_format(path)
     if format == "sharded":
-        raise _corrupt(index, f"lists {path.name}, which is an index itself")
+        raise corrupt_file(index, f"lists {path.name}, which is an index itself")
     return stored_in_safetensors(path) if format == "safetensors" else stored_in_torch_file(path, format)
 
 
@@ -119,7 +120,3 @@ def _disagree(index: Path, what: str) -> NoReturn:
         f"{index} {what}",
         "index and shards come from different versions; fetch all of them again",
     )
-
-
-def _corrupt(path: Path, what: str) -> TlvError:
-    return TlvError("checkpoint-corrupt", f"{path} {what}", "it is damaged or was written wrongly; fetch it again")

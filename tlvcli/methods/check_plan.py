@@ -76,6 +76,7 @@ def _faults_of_row(row: PlanRow, plan: TransferPlan, source: Mapping[str, tuple[
     elif len(shape) != len(row.shape):
         yield f"{row.source} is {_words(shape)}, of another number of dimensions than {_words(row.shape)}"
     elif row.operation == "gather":
+        shape = (shape[0], 1, *shape[2:]) if _adds_colours(row) else shape
         for dim, (own, other) in enumerate(zip(row.shape, shape, strict=True)):
             yield from _faults_of_index(plan.array(row, f"index{dim}"), (own,), other, f"index{dim}")
     elif row.operation == "resize":
@@ -114,9 +115,14 @@ def _faults_of_ends(row: PlanRow, plan: TransferPlan) -> Iterator[str]:
     if outputs is None or inputs is None:
         yield "outputs or inputs are missing"
     elif tuple(outputs.shape) != row.shape[:1] or (
-        inputs.shape[-1] != row.shape[1] and row.parameters.get("part") != "depthwise"
+        (1 if _adds_colours(row) else inputs.shape[-1]) != row.shape[1] and row.parameters.get("part") != "depthwise"
     ):
         yield f"outputs and inputs do not fit {_words(row.shape)}"
+
+
+def _adds_colours(row: PlanRow) -> bool:
+    """Return whether one input of the target stands for all of the source's."""
+    return "colours" in row.parameters
 
 
 def _faults_of_index(index: Tensor | None, size: tuple[int, ...], most: int, role: str) -> Iterator[str]:

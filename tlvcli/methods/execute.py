@@ -51,8 +51,13 @@ def _normal(row: PlanRow, plan: TransferPlan, source: TensorSource, own: Tensor)
 
 
 def _gather(row: PlanRow, plan: TransferPlan, source: TensorSource, own: Tensor) -> Tensor:
-    """Index every dimension that has a map, and scale along it; a negative index leaves the target its own."""
+    """Index every dimension that has a map, and scale along it; a negative index leaves the target its own.
+
+    With `colours: sum` what all inputs give is added up for one.
+    """
     value, fed = _read(row, source).float(), torch.ones([1] * own.dim(), dtype=torch.bool)
+    if "colours" in row.parameters:
+        value = value.sum(1, keepdim=True)
     for dim in range(own.dim()):
         index = plan.array(row, f"index{dim}")
         if index is not None:

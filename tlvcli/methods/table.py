@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from tlvcli.core.config import Config
 from tlvcli.core.errors import TlvError, did_you_mean
+from tlvcli.methods.loading import load
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Part:
 
     def load_function(self) -> Callable[..., Any]:
         """Return the function that matches or maps."""
-        function: Callable[..., Any] = _load(self.function)
+        function: Callable[..., Any] = load(self.function)
         return function
 
     def load_options(self) -> type[Config]:
         """Return the configuration class of its choices."""
-        options: type[Config] = _load(self.options)
+        options: type[Config] = load(self.options)
         return options
 
 
@@ -51,12 +51,12 @@ class TransferMethod:
 
     def load_planner(self) -> Callable[..., Any]:
         """Return the function that makes the plan."""
-        planner: Callable[..., Any] = _load(self.planner)
+        planner: Callable[..., Any] = load(self.planner)
         return planner
 
     def load_options(self) -> type[Config]:
         """Return the configuration class of the method's own choices."""
-        options: type[Config] = _load(self.options)
+        options: type[Config] = load(self.options)
         return options
 
 
@@ -197,8 +197,3 @@ def find_method(name: str) -> TransferMethod:
         f"no transfer method is called {name}",
         did_you_mean(name, [m.name for m in TRANSFER_METHODS]),
     )
-
-
-def _load(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)

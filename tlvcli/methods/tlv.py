@@ -22,6 +22,7 @@ from tlvcli.methods.mapping.linear_statistics import (
     cumulative_statistics,
     linear_biases,
     linear_weights,
+    zero_bias,
 )
 from tlvcli.methods.matching.layers import warn_of_repeats
 from tlvcli.methods.options import TlvOptions
@@ -83,7 +84,7 @@ def _plan_linear_layers(
     if options.linear_statistics == "divided":
         statistics = statistics.divided(len(weights))
     drawn = [_draw_weight(weight, statistics, len(sources), seed) for weight in weights]
-    return Mapped((*drawn, *(_set_to_zero(bias) for bias in biases)))
+    return Mapped((*drawn, *(zero_bias(bias) for bias in biases)))
 
 
 def _keep_linear(tensors: Sequence[TensorSpec], reason: str) -> Mapped:
@@ -105,16 +106,4 @@ def _draw_weight(weight: TensorSpec, statistics: LinearStatistics, num_sources: 
         },
         transferred=0.0,
         reason=f"noise with the mean and spread of the source's linear layers ({num_sources})",
-    )
-
-
-def _set_to_zero(bias: TensorSpec) -> PlanRow:
-    return PlanRow(
-        tensor=bias.name,
-        shape=bias.shape,
-        source=None,
-        operation="constant",
-        parameters={"value": 0.0},
-        transferred=0.0,
-        reason="zero beside a weight drawn from statistics",
     )

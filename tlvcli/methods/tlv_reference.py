@@ -16,7 +16,7 @@ from tlvcli.core.errors import TlvError
 from tlvcli.core.graph import Layer, ModelGraph
 from tlvcli.core.plan import LayerMatch, Mapped, PlanRow, TransferPlan, assemble_plan
 from tlvcli.core.tensors import TensorSource
-from tlvcli.methods.mapping.linear_statistics import cumulative_statistics
+from tlvcli.methods.mapping.linear_statistics import cumulative_statistics, zero_bias
 from tlvcli.methods.mapping.options import VarianceReferenceOptions
 from tlvcli.methods.mapping.variance_reference import map_by_centre, map_convolution
 from tlvcli.methods.matching.index import match_by_index
@@ -102,16 +102,7 @@ def _draw_linear(layer: Layer, mean: float, std: float, generator: Generator) ->
         transferred=0.0,
         reason="noise with the mean and spread of the source's linear layers, over their number in the target",
     )
-    zero = PlanRow(
-        tensor=bias.name,
-        shape=bias.shape,
-        source=None,
-        operation="constant",
-        parameters={"value": 0.0},
-        transferred=0.0,
-        reason="zero beside a weight drawn from statistics",
-    )
-    return Mapped((drawn, zero), {f"{weight.name}:stream": state})
+    return Mapped((drawn, zero_bias(bias)), {f"{weight.name}:stream": state})
 
 
 def _undefined(what: str) -> TlvError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from tlvcli.pages.drawing import drawing, tick_lines, upright_title
 from tlvcli.pages.scales import linear_scale
 from tlvcli.pages.svg import element, tooltip
 
@@ -64,12 +65,7 @@ def recall_histogram(values: Sequence[float]) -> Markup:
         counts[min(int(value * _BINS), _BINS - 1)] += 1
     up = linear_scale([0, max(counts)], _BOTTOM, _TOP)
     step = (_WIDTH - _LEFT - _RIGHT) / _BINS
-    parts = []
-    for tick in up.ticks:
-        y = up.place(tick)
-        parts.append(element("line", class_="grid", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y))
-        if float(tick).is_integer():
-            parts.append(element("text", f"{tick:,.0f}", class_="tick", x=_LEFT - 8, y=y + 4, text_anchor="end"))
+    parts = tick_lines(up, _LEFT, _WIDTH - _RIGHT, lambda tick: f"{tick:,.0f}" if float(tick).is_integer() else None)
     for number, count in enumerate(counts):
         x, y = _LEFT + number * step, up.place(count)
         text = tooltip(f"{count:,} classes between {number / _BINS:.0%} and {(number + 1) / _BINS:.0%}")
@@ -80,16 +76,9 @@ def recall_histogram(values: Sequence[float]) -> Markup:
     title = "recall of a class"
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(element("text", title, class_="title", x=middle, y=_CHART_HEIGHT - 6, text_anchor="middle"))
-    turn = f"translate(12 {(_TOP + _BOTTOM) / 2}) rotate(-90)"
-    parts.append(element("text", "classes", class_="title", text_anchor="middle", transform=turn))
-    return element(
-        "svg",
-        *parts,
-        class_="chart histogram",
-        viewBox=f"0 0 {_WIDTH} {_CHART_HEIGHT}",
-        role="img",
-        aria_label=f"recall of {len(values)} classes",
-    )
+    parts.append(upright_title("classes", (_TOP + _BOTTOM) / 2))
+    label = f"recall of {len(values)} classes"
+    return drawing(label, *parts, width=_WIDTH, height=_CHART_HEIGHT, class_="chart histogram")
 
 
 def _percent(share: float) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
+from tlvcli.pages.drawing import drawing, upright_title
 from tlvcli.pages.pictures import two_tone
 from tlvcli.pages.svg import element, tooltip
 
@@ -44,11 +45,10 @@ def confusion_chart(confusion: Confusion) -> Markup:
     left, top = (_TITLE + _GAP + _LETTER * name_size * max(map(len, side)) for side in names)
     width, height = cell * matrix.shape[1], cell * matrix.shape[0]
     figure_size = min(_LARGEST_TEXT, 0.84 * cell / (_LETTER * len(str(matrix.max()))))
-    turn = f"translate(13 {top + height / 2:.1f}) rotate(-90)"
     frame = f"M{left:.1f} {top:.1f}h{width:.1f}v{height:.1f}h-{width:.1f}z"
     parts = [
         element("text", "predicted class", class_="title", text_anchor="middle", x=left + width / 2, y=13),
-        element("text", "true class", class_="title", text_anchor="middle", transform=turn),
+        upright_title("true class", round(top + height / 2, 1)),
         element("path", class_="frame", d=frame),
         *_names(names, left, top, cell, name_size),
     ]
@@ -58,15 +58,8 @@ def confusion_chart(confusion: Confusion) -> Markup:
         text = tooltip(_say(confusion.rows[row], confusion.columns[column], count, images))
         parts.append(_cell(text, count, float(opaque[row, column]), x, y, cell - 1, figure_size, right=row == column))
     total = left + width + 4, top + height + 4
-    return element(
-        "svg",
-        *parts,
-        class_="matrix",
-        viewBox=f"0 0 {total[0]:.0f} {total[1]:.0f}",
-        style=f"width:{total[0]:.0f}px",
-        role="img",
-        aria_label=f"confusion matrix of {len(confusion.rows)} classes",
-    )
+    label, style = f"confusion matrix of {len(confusion.rows)} classes", f"width:{total[0]:.0f}px"
+    return drawing(label, *parts, width=total[0], height=total[1], class_="matrix", style=style)
 
 
 def confusion_picture(confusion: Confusion) -> Markup:

@@ -8,6 +8,7 @@ from itertools import groupby
 
 from markupsafe import Markup
 
+from tlvcli.pages.drawing import drawing, tick_lines, upright_title
 from tlvcli.pages.scales import Scale, make_scale
 from tlvcli.pages.svg import element, figure_text, polyline, tooltip
 
@@ -45,7 +46,8 @@ def distance_chart(points: Sequence[LayerPoint], statistic: str, expected_share:
     has_shares = all(point.share is not None for point in points)
     bottom = _TOP + _DISTANCE_HEIGHT
     scale = make_scale(_values(points), bottom, _TOP)
-    parts = [_axis(scale, width), _axis_title(statistic, (_TOP + bottom) / 2), *_bands(points, places, step, scale)]
+    parts = [element("g", *tick_lines(scale, _LEFT, width - _RIGHT, figure_text))]
+    parts += [upright_title(statistic, (_TOP + bottom) / 2), *_bands(points, places, step, scale)]
     line = [(place, scale.place(point.distance)) for point, place in zip(points, places, strict=True)]
     parts.append(element("path", class_="line target", d=polyline(line)))
     parts += [
@@ -62,15 +64,8 @@ def distance_chart(points: Sequence[LayerPoint], statistic: str, expected_share:
         for point, name, turn in zip(points, names, turns, strict=True)
     ]
     height = bottom + 14 + _LETTER * max(map(len, names))
-    return element(
-        "svg",
-        *parts,
-        class_="chart",
-        viewBox=f"0 0 {width} {height:.0f}",
-        style=f"min-width:{0.8 * width:.0f}px",
-        role="img",
-        aria_label=f"{statistic} of each layer",
-    )
+    style = f"min-width:{0.8 * width:.0f}px"
+    return drawing(f"{statistic} of each layer", *parts, width=width, height=height, class_="chart", style=style)
 
 
 def _values(points: Sequence[LayerPoint]) -> list[float]:
@@ -86,20 +81,6 @@ def _say(point: LayerPoint) -> str:
     band = f"; without a shift {figure_text(point.band.low)} to {figure_text(point.band.high)}" if point.band else ""
     share = "" if point.share is None else f"; {point.share:.0%} of its kernels shifted"
     return f"{point.name}: {figure_text(point.distance)}{band}{share}"
-
-
-def _axis(scale: Scale, width: float, *, percent: bool = False) -> Markup:
-    parts = []
-    for tick in scale.ticks:
-        y = scale.place(tick)
-        label = f"{tick:.0%}" if percent else figure_text(tick)
-        parts.append(element("line", class_="grid", x1=_LEFT, x2=width - _RIGHT, y1=y, y2=y))
-        parts.append(element("text", label, class_="tick", x=_LEFT - 8, y=y + 4, text_anchor="end"))
-    return element("g", *parts)
-
-
-def _axis_title(text: str, middle: float) -> Markup:
-    return element("text", text, class_="title", text_anchor="middle", transform=f"translate(13 {middle}) rotate(-90)")
 
 
 def _bands(points: Sequence[LayerPoint], places: Sequence[float], step: float, scale: Scale) -> list[Markup]:
@@ -131,7 +112,8 @@ def _shares(
 ) -> list[Markup]:
     top, bottom = ends
     scale = Scale(0, 1, bottom, top, False, (0, 0.5, 1))
-    parts = [_axis(scale, width, percent=True), _axis_title("shifted", (top + bottom) / 2)]
+    parts = [element("g", *tick_lines(scale, _LEFT, width - _RIGHT, "{:.0%}".format))]
+    parts.append(upright_title("shifted", (top + bottom) / 2))
     bar = min(0.72 * step, 28)
     for point, place in zip(points, places, strict=True):
         share = point.share or 0.0

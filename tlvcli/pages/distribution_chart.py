@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from tlvcli.pages.drawing import drawing
 from tlvcli.pages.scales import Scale
 from tlvcli.pages.svg import element, short, tooltip
 
@@ -50,9 +51,7 @@ def distribution_chart(edges: Sequence[float], source: Distribution, target: Dis
         )
         parts.append(element("path", class_=f"area {name}", d=f"M{_LEFT} {_BOTTOM}{outline}V{_BOTTOM}"))
     label = "distributions of the magnitudes of activations on both sets"
-    return element(
-        "svg", *parts, class_="distribution", viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=label
-    )
+    return drawing(label, *parts, width=_WIDTH, height=_HEIGHT, class_="distribution")
 
 
 def _zero_bar(name: str, share: float, x: float) -> Markup:

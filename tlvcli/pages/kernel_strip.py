@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 from markupsafe import Markup
 
+from tlvcli.pages.drawing import drawing
 from tlvcli.pages.svg import element, figure_text, tooltip
 
 _HEIGHT = 10
@@ -39,15 +40,8 @@ def kernel_strip(
         text = _say(kernels, ranks, distances, specific, threshold)
         path = f"M{ranks.start} 0h{len(ranks)}v{_HEIGHT}h-{len(ranks)}z"
         cells.append(element("path", tooltip(text), class_=name, d=path))
-    return element(
-        "svg",
-        *cells,
-        class_="strip",
-        viewBox=f"0 0 {len(order)} {_HEIGHT}",
-        preserveAspectRatio="none",
-        role="img",
-        aria_label=f"{len(specific)} of {len(order)} kernels shifted",
-    )
+    label, stretch = f"{len(specific)} of {len(order)} kernels shifted", {"preserveAspectRatio": "none"}
+    return drawing(label, *cells, width=len(order), height=_HEIGHT, class_="strip", **stretch)
 
 
 def _colour(distance: float, threshold: float | None, *, is_specific: bool, larger: bool) -> str:

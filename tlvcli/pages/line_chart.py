@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from tlvcli.pages.drawing import drawing, tick_lines, upright_title
 from tlvcli.pages.scales import Scale, linear_scale
 from tlvcli.pages.svg import element, figure_text, polyline, tooltip
 
@@ -69,8 +70,7 @@ def line_chart(
     parts = [_axes(across, up, width, height, percent=percent)]
     middle = (_LEFT + width - _RIGHT) / 2
     parts.append(element("text", x_label, class_="title", text_anchor="middle", x=middle, y=height - 6))
-    turn = f"translate(13 {(_TOP + height - _BOTTOM) / 2:g}) rotate(-90)"
-    parts.append(element("text", y_label, class_="title", text_anchor="middle", transform=turn))
+    parts.append(upright_title(y_label, (_TOP + height - _BOTTOM) / 2))
     if reference:
         y = up.place(reference.value)
         text = tooltip(f"{reference.name}: {_say(reference.value, percent=percent)}")
@@ -78,15 +78,8 @@ def line_chart(
     # All bands below all lines: a band must not hide what another line does.
     parts += [_band(line, number, across, up) for number, line in enumerate(lines)]
     parts += [_line(line, number, across, up, x_label, percent=percent) for number, line in enumerate(lines)]
-    return element(
-        "svg",
-        *parts,
-        class_="chart",
-        viewBox=f"0 0 {width} {height}",
-        style=f"min-width:{_LEAST_SHARE * width:.0f}px;max-width:{_MOST_SHARE * width:.0f}px",
-        role="img",
-        aria_label=title,
-    )
+    style = f"min-width:{_LEAST_SHARE * width:.0f}px;max-width:{_MOST_SHARE * width:.0f}px"
+    return drawing(title, *parts, width=width, height=height, class_="chart", style=style)
 
 
 def line_legend(lines: Sequence[Line], reference: Reference | None = None) -> Markup:
@@ -125,12 +118,8 @@ def _across(values: Sequence[float], width: int) -> Scale:
 def _axes(across: Scale, up: Scale, width: int, height: int, *, percent: bool) -> Markup:
     bottom = height - _BOTTOM
     decimals = _percent_decimals(up) if percent else 0
-    parts = []
-    for tick in up.ticks:
-        y = up.place(tick)
-        label = f"{tick:.{decimals}%}" if percent else figure_text(tick)
-        parts.append(element("line", class_="grid", x1=_LEFT, x2=width - _RIGHT, y1=y, y2=y))
-        parts.append(element("text", label, class_="tick", x=_LEFT - 8, y=y + 4, text_anchor="end"))
+    text_of = f"{{:.{decimals}%}}".format if percent else figure_text
+    parts = tick_lines(up, _LEFT, width - _RIGHT, text_of)
     for tick in across.ticks:
         x = across.place(tick)
         parts.append(element("text", figure_text(tick), class_="tick", x=x, y=bottom + 18, text_anchor="middle"))

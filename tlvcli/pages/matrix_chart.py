@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from tlvcli.pages.drawing import drawing
 from tlvcli.pages.pictures import colour_map
 from tlvcli.pages.svg import element, tooltip
 
@@ -73,15 +74,8 @@ def matrix_chart(values: Sequence[Sequence[float | None]], rows: Side, columns: 
             x, y = left + (best + 0.5) * cell, top + (row + 0.5) * cell
             parts.append(element("circle", text_of, class_="best", cx=x, cy=y, r=0.3 * cell))
     total = left + width + 4, top + height + 4
-    return element(
-        "svg",
-        *parts,
-        class_="matrix",
-        viewBox=f"0 0 {total[0]:.0f} {total[1]:.0f}",
-        style=f"width:{total[0]:.0f}px",
-        role="img",
-        aria_label=title,
-    )
+    style = f"width:{total[0]:.0f}px"
+    return drawing(title, *parts, width=total[0], height=total[1], class_="matrix", style=style)
 
 
 def _say(row: str, column: str, value: float | None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from tlvcli.pages.drawing import drawing, tick_lines, upright_title
 from tlvcli.pages.scales import Scale
 from tlvcli.pages.svg import Attribute, element, tooltip
 
@@ -40,8 +41,8 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
     most = max(each.images for each in bins) / total
     top = _TOP + _SIDE + _GAP
     counts = Scale(0, most, top + _COUNTS, top, False, (0.0, most))
-    parts = [*_grid(up), *_grid(counts), _title("share that is right", (_TOP + _TOP + _SIDE) / 2)]
-    parts.append(_title("images", top + _COUNTS / 2))
+    parts = [*_grid(up), *_grid(counts), upright_title("share that is right", (_TOP + _TOP + _SIDE) / 2)]
+    parts.append(upright_title("images", top + _COUNTS / 2))
     parts += [_bin(each, across, up, counts, total) for each in bins]
     # Above the bars: where the network is well calibrated they end on it.
     ends: dict[str, Attribute] = {"x1": across.place(0), "y1": up.place(0), "x2": across.place(1), "y2": up.place(1)}
@@ -54,28 +55,11 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
     middle, height = (_LEFT + _WIDTH - _RIGHT) / 2, bottom + _FOOT
     label = "probability of the first answer"
     parts.append(element("text", label, class_="title", x=middle, y=height - 6, text_anchor="middle"))
-    return element(
-        "svg",
-        *parts,
-        class_="chart reliability",
-        viewBox=f"0 0 {_WIDTH} {height}",
-        role="img",
-        aria_label="reliability diagram",
-    )
+    return drawing("reliability diagram", *parts, width=_WIDTH, height=height, class_="chart reliability")
 
 
 def _grid(scale: Scale) -> list[Markup]:
-    parts = []
-    for tick in scale.ticks:
-        y = scale.place(tick)
-        parts.append(element("line", class_="grid", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y))
-        parts.append(element("text", f"{tick:.0%}", class_="tick", x=_LEFT - 8, y=y + 4, text_anchor="end"))
-    return parts
-
-
-def _title(text: str, middle: float) -> Markup:
-    turn = f"translate(13 {middle:g}) rotate(-90)"
-    return element("text", text, class_="title", text_anchor="middle", transform=turn)
+    return tick_lines(scale, _LEFT, _WIDTH - _RIGHT, "{:.0%}".format)
 
 
 def _bin(each: ReliabilityBin, across: Scale, up: Scale, counts: Scale, total: int) -> Markup:

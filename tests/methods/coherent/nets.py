@@ -17,6 +17,14 @@ def trained(net: nn.Module, seed: int = 0) -> nn.Module:
     return net.eval()
 
 
+def with_grey_images(net: nn.Module, first: str) -> nn.Module:
+    """Let the network's first convolution read one colour, with values of its own."""
+    conv = net.get_submodule(first)
+    assert isinstance(conv, nn.Conv2d)
+    conv.in_channels, conv.weight = 1, nn.Parameter(torch.randn_like(conv.weight[:, :1]))
+    return net
+
+
 class Padded(nn.Module):
     """A residual net whose shortcuts skip pixels and pad channels on both sides with zeros."""
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.methods.coherent.nets import Depthwise, Gated, Padded, Vgg, trained
+from tests.methods.coherent.nets import Depthwise, Gated, Padded, Vgg, trained, with_grey_images
 from tests.methods.conftest import Planner
 from tlvcli.core.tensors import TensorsInMemory
+from tlvcli.methods.check_plan import refuse_misfit
 from tlvcli.methods.coherent.across import plan_across
 from tlvcli.methods.coherent.options import CoherentOptions
 from tlvcli.methods.execute import execute
@@ -215,6 +216,19 @@ def test_batch_normalisation_is_folded_in(plan: Planner) -> None:
     result = F.conv2d(images, tensors["2.weight"], padding=2)[inner]
     ratio = float(expected.std() / result.std())
     torch.testing.assert_close(result * ratio, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_stem_for_grey_images_adds_the_colours_up(plan: Planner) -> None:
+    source, target = Fires(), with_grey_images(Residuals(), "0")
+    made, tensors = plan("coherent", source, target, noise=0.0)
+    row = next(row for row in made.rows if row.tensor == "0.weight")
+    positions = made.arrays["0.weight:outputs"] - made.arrays[f"{row.tensor}:writes0"][0]
+    wanted = source.state_dict()["0.weight"].sum(1)[positions]
+    found = tensors["0.weight"][:, 0, 2:5, 2:5]
+    scale = found.flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1)
+    torch.testing.assert_close(found, wanted * scale[:, None, None], rtol=1e-4, atol=1e-6)
+    assert float(tensors["0.weight"].abs().sum()) == pytest.approx(float(found.abs().sum()))
+    refuse_misfit(made, TensorsInMemory(source.state_dict()).specs, tuple(graph_of_module(target).tensors()))
 
 
 def test_producers_and_consumers_agree(plan: Planner) -> None:

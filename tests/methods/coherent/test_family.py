@@ -9,17 +9,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.methods.coherent.nets import Concatenated, Depthwise, Gated, Padded, Vgg, trained
+from tests.methods.coherent.nets import Concatenated, Depthwise, Gated, Padded, Vgg, trained, with_grey_images
+from tests.methods.coherent.test_across import Residuals
 from tests.methods.conftest import Planner, odd_net, plain_net
 from tests.methods.test_breadth import ARCHITECTURES
 from tlvcli.core.graph import ModelGraph
+from tlvcli.core.plan import TransferPlan
 from tlvcli.core.provenance import Architecture
 from tlvcli.core.tensors import TensorsInMemory
+from tlvcli.methods.check_plan import refuse_misfit
 from tlvcli.methods.coherent.family import plan_family
 from tlvcli.methods.coherent.options import CoherentOptions
 from tlvcli.methods.coherent.pairs import pair_by_channels, spread, spread_names
 from tlvcli.methods.coherent.plan import plan_coherent
-from tlvcli.models.builders import build_skeleton
+from tlvcli.methods.execute import execute
+from tlvcli.models.builders import build, build_skeleton
 from tlvcli.models.graph import graph_of_module, graph_of_tensors
 
 Net = Callable[..., nn.Module]
@@ -50,6 +54,21 @@ def test_the_same_architecture_is_copied(name: str) -> None:
     assert made.coverage(graph) == 1.0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_copy_of_the_same_architecture_computes_the_same_to_the_bit(name: str) -> None:
+    source, target = (build(Architecture(name=name, num_classes=10), seed=seed).eval() for seed in (0, 1))
+    graph, state = graph_of_module(target), target.state_dict()
+    tensors = TensorsInMemory(source.state_dict())
+    made = plan_coherent(tensors, graph_of_module(source), state, graph, options=CoherentOptions(), seed=0)
+    target.load_state_dict(dict(execute(made, tensors, state)))
+    # Transformers take their own size alone, and Inception nothing below 75 px.
+    size = 224 if name.startswith(("vit", "swin")) else 96
+    images = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert float((source(images) - target(images)).abs().max()) == 0.0
+
+
 _SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("densenet121", "efficientnet_b0", "vit_b_16")]
 
 
@@ -68,6 +87,11 @@ def test_index_maps_of_equal_sizes_are_identities(name: str) -> None:
 @pytest.mark.parametrize(("factor", "shares"), [(2, 0.0), (2, 0.1), (3, 0.5)])
 def test_wider_by_a_whole_factor_computes_the_same(plan: Planner, net: Net, factor: int, shares: float) -> None:
     assert _difference(plan, net(4), net(4 * factor, seed=7), shares=shares) < 1e-5
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_a_wider_residual_net_with_convolutions_beside_its_blocks_computes_the_same(plan: Planner, factor: int) -> None:
+    assert _difference(plan, Residuals((4, 8)), Residuals((4 * factor, 8 * factor), seed=7)) < 1e-5
 
 
 def test_padded_shortcuts_double_in_place(plan: Planner) -> None:
@@ -192,6 +216,27 @@ def test_position_embeddings_are_resized_as_images(plan: Planner) -> None:
     assert {row.operation for row in made.rows} == {"copy", "resize"}
 
 
+@pytest.mark.parametrize(("net", "first"), [(Padded, "conv1"), (Vgg, "0"), (Concatenated, "stem")])
+def test_a_grey_image_gives_what_it_gives_in_colour(plan: Planner, net: Net, first: str) -> None:
+    source, target = trained(net(4)), trained(with_grey_images(net(4, seed=7), first), seed=1)
+    made, tensors = plan("coherent", source, target)
+    target.load_state_dict(tensors)
+    images = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(target(images), source(images.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
+    row = next(row for row in made.rows if row.tensor == f"{first}.weight")
+    assert row.parameters == {"colours": "sum"}
+    assert row.reason.endswith("colours added up")
+    refuse_misfit(made, TensorsInMemory(source.state_dict()).specs, tuple(graph_of_module(target).tensors()))
+
+
+def test_grey_images_take_all_colours_of_a_source_that_is_known_by_names_alone() -> None:
+    source, target = plain_net((4, 6)), with_grey_images(plain_net((8, 6), seed=3), "0")
+    made = _plan_blind(source, target)
+    tensors = dict(execute(made, TensorsInMemory(source.state_dict()), target.state_dict()))
+    wanted = source.state_dict()["0.weight"].sum(1, keepdim=True).repeat_interleave(2, 0)
+    torch.testing.assert_close(tensors["0.weight"], wanted)
+
+
 def test_another_number_of_classes_keeps_the_targets_head(plan: Planner) -> None:
     source, target = plain_net((4, 6), num_classes=5), plain_net((8, 6), num_classes=3, seed=3)
     made, tensors = plan("coherent", source, target)
@@ -199,7 +244,7 @@ def test_another_number_of_classes_keeps_the_targets_head(plan: Planner) -> None
     assert {row.tensor for row in made.rows if row.operation == "keep"} == {"8.weight", "8.bias"}
 
 
-def _plan_blind(source: nn.Module, target: nn.Module) -> object:
+def _plan_blind(source: nn.Module, target: nn.Module) -> TransferPlan:
     tensors, state = TensorsInMemory(source.state_dict()), target.state_dict()
     graphs = graph_of_tensors(tensors.specs), graph_of_module(target)
     return plan_coherent(tensors, graphs[0], state, graphs[1], options=CoherentOptions(), seed=0)

@@ -93,15 +93,15 @@ def test_values_of_batches_are_kept_only_where_there_is_room(
     plan = started(source, target)
     refs: list[weakref.ref[torch.Tensor]] = []
     num_alive: list[int] = []
-    values_of = Sight.values
+    values_of = Sight.own
 
-    def watched(self: Sight, *batch: torch.Tensor) -> dict[str, torch.Tensor]:
+    def watched(self: Sight, batch: torch.Tensor) -> dict[str, torch.Tensor]:
         num_alive.append(sum(ref() is not None for ref in refs))
-        found = values_of(self, *batch)
+        found = values_of(self, batch)
         refs.extend(weakref.ref(tensor) for tensor in found.values())
         return found
 
-    monkeypatch.setattr(Sight, "values", watched)
+    monkeypatch.setattr(Sight, "own", watched)
     most = []
     for num in (60, 160):
         refs.clear()
@@ -149,6 +149,14 @@ def test_constant_activations_are_said() -> None:
     fitting = fitted(target, source, plan, images(), ridge=1e-3)
     note = next(row.note for row in fitting.layers if row.layer == "blocks.0.conv1")
     assert "9 of 36 inputs never vary" in note
+    assert all(tensor.isfinite().all() for tensor in fitting.state.values())
+
+
+def test_images_that_are_all_the_same_have_a_solution_and_say_so() -> None:
+    source, target = seeded(Residual, 2), seeded(Residual, 1, seed=1)
+    plan = started(source, target)
+    fitting = fitted(target, source, plan, 30 * torch.ones_like(images()), ridge="auto")
+    assert any("hardly vary" in row.note for row in fitting.layers)
     assert all(tensor.isfinite().all() for tensor in fitting.state.values())
 
 

@@ -108,6 +108,20 @@ def test_inputs_that_all_are_constant_give_the_mean() -> None:
     assert float(weights[:-1].abs().max()) == 0
 
 
+def test_inputs_that_vary_less_than_single_precision_tells_raise_the_penalty() -> None:
+    generator = make_generator(0, "hardly")
+    inputs = 1e3 + 1e-2 * torch.randn(5000, 6, generator=generator)
+    outputs = torch.randn(5000, 2, generator=generator) + 4
+    with_one = torch.cat([inputs, torch.ones(5000, 1)], 1)
+    moments = add_samples(None, with_one.T[None], outputs[None])
+    found = equations(moments, 1e-9, intercept=True)
+    assert found.is_raised
+    weights = found.solve(moments.cross)[0]
+    given = inputs.double() @ weights[:-1] + weights[-1]
+    assert float((given - outputs.mean(0)).abs().max()) < 0.2
+    assert not equations(_moments(*_samples()), 1e-9, intercept=True).is_raised
+
+
 def test_channels_that_explain_nothing_are_the_first_to_go() -> None:
     generator = make_generator(0, "channels")
     inputs = torch.randn(500, 10 * 4, generator=generator, dtype=torch.float64)

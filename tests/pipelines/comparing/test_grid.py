@@ -10,7 +10,7 @@ import pytest
 from tlvcli.core.errors import TlvError
 from tlvcli.pipelines.comparing.config import CompareConfig
 from tlvcli.pipelines.comparing.folder import CompareFolder
-from tlvcli.pipelines.comparing.grid import Grid, make_grid, source_labels
+from tlvcli.pipelines.comparing.grid import Grid, make_grid, short_cell_names, source_labels
 from tlvcli.pipelines.comparing.grid_keys import full_key, parse_axes
 
 
@@ -187,3 +187,15 @@ def test_an_unknown_baseline_is_refused() -> None:
     with pytest.raises(TlvError) as caught:
         _grid(methods="he,tlv", baseline="tvl")
     assert (caught.value.error_id, caught.value.hint) == ("baseline-unknown", "did you mean tlv?")
+
+
+def test_short_names_leave_out_what_all_cells_have_in_common() -> None:
+    several = _grid(methods="he,tlv", grid=["mapping.keep=interleaved,random"], seeds=1)
+    assert list(short_cell_names(several).values()) == [
+        "he seed 0",
+        "tlv keep=interleaved seed 0",
+        "tlv keep=random seed 0",
+    ]
+    two = _grid(methods="he", source=["a.pth", "b.pth"], strategies="full,two-rate", seeds=1)
+    assert list(short_cell_names(two).values()) == ["full seed 0", "two-rate seed 0"]
+    assert list(short_cell_names(_grid(methods="he", seeds=2)).values()) == ["seed 0", "seed 1"]

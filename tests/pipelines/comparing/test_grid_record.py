@@ -59,7 +59,7 @@ def test_a_grid_may_grow(folder: CompareFolder, grown: dict[str, Any]) -> None:
         ({"grid": []}, "--grid train.lr was 0.1, 0.01"),
         ({"train": {"mixup": 0.2}}, "train.mixup was not given and would be 0.2"),
         ({"data": "digits@train:500"}, "data was digits and would be digits@train:500"),
-        ({"files": {**FILES, "the val images": "9" * 64}}, "the val images has changed since"),
+        ({"files": {**FILES, "the val images": "9" * 64}}, "the val images have changed since"),
     ],
 )
 def test_another_grid_is_refused_by_its_differences(folder: CompareFolder, other: dict[str, Any], said: str) -> None:

@@ -69,6 +69,8 @@ def _result(*rows: ClassMeasures) -> EvalResult:
         ("mce<0.2", False),
         ("images-per-second>100", True),
         ("peak-memory-mb<=2", True),
+        ("top1>=90%", True),
+        ("ece < 3.9%", False),
     ],
 )
 def test_a_figure_meets_its_limit_or_not(gate: str, met: bool) -> None:
@@ -77,15 +79,23 @@ def test_a_figure_meets_its_limit_or_not(gate: str, met: bool) -> None:
 
 
 def test_every_figure_can_be_a_gate() -> None:
-    conditions = read_conditions(_config(*(f"{name}<=1e9" for name in METRICS if name != "top5")))
+    conditions = read_conditions(_config(*(f"{name}>=0" for name in METRICS if name != "top5")))
     assert all(gate.met for gate in judge(conditions, _result(_row("ant", 5))))
 
 
 def test_min_accuracy_comes_first() -> None:
     conditions = read_conditions(_config("loss<1", min_accuracy=0.95))
     first, second = judge(conditions, _result())
-    assert (first.flag, first.met, first.message) == ("--min-accuracy 0.95", False, "top1 is 0.9")
+    assert (first.flag, first.met, first.message) == ("--min-accuracy 0.95", False, "top1 is 0.9 (90.00%)")
     assert second.met
+
+
+def test_a_limit_in_per_cent_is_answered_in_per_cent() -> None:
+    rows = [_row("ant", 2), _row("bee", 4, 9)]
+    conditions = read_conditions(_config("top1>=93.39%", "per-class-recall>50%", "top1>=0.9339"))
+    judged = judge(conditions, _result(*rows).model_copy(update={"top1": 9339 / 10_000}))
+    assert [gate.met for gate in judged] == [True, False, True]
+    assert [gate.message for gate in judged[:2]] == ["top1 is 93.39%", "not for 2 of 2 classes: ant 20%, bee 44.44%"]
 
 
 def test_classes_below_their_limit_are_named_the_worst_first() -> None:
@@ -103,7 +113,21 @@ def test_a_class_that_is_never_predicted_fails_a_gate_of_precision() -> None:
     assert gate.message == "not for 1 of 1 classes: ant 0"
 
 
-@pytest.mark.parametrize("gate", ["top1", "top1>=", "top1>=much", "top1>=nan", "top1==0.5", ">=0.5", ""])
+@pytest.mark.parametrize(
+    ("gate", "hint"),
+    [
+        ("top1>=90", "for per cent write --gate 'top1>=90%'"),
+        ("macro-F1 > 80", "for per cent write --gate 'macro-F1>80%'"),
+        ("loss<50%", "leave out the per cent sign"),
+    ],
+)
+def test_a_share_and_per_cent_are_not_taken_for_one_another(gate: str, hint: str) -> None:
+    with pytest.raises(TlvError) as caught:
+        read_conditions(_config(gate))
+    assert (caught.value.error_id, caught.value.hint) == ("gate-invalid", hint)
+
+
+@pytest.mark.parametrize("gate", ["top1>=%", "top1", "top1>=", "top1>=much", "top1>=nan", "top1==0.5", ">=0.5", ""])
 def test_what_is_no_condition_is_refused(gate: str) -> None:
     with pytest.raises(TlvError) as caught:
         read_conditions(_config(gate))

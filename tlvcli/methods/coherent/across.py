@@ -130,9 +130,11 @@ def _plan_stem(
     is_narrower = num_own < num_source
     scores = filter_variances(made, source) if is_narrower and options.channels == "variance" else None
     positions = choose(num_source, num_own, scores)
-    inputs = choose(len(made.inputs), len(own_stem.reads), None)
+    # A grey image stands for all colours at once.
+    is_grey = len(own_stem.reads) == 1 < len(made.inputs)
+    inputs = torch.arange(len(made.inputs)) if is_grey else choose(len(made.inputs), len(own_stem.reads), None)
     # Only copies need noise, and a stem that stands still keeps what it has.
     start = Start(options.noise if num_own > num_source else 0.0, seed, is_normalised=True)
-    extra = {"scale": "filter", "fit": "resize"}
+    extra = {"scale": "filter", "fit": "resize"} | ({"colours": "sum"} if is_grey else {})
     row = collapse_row(tensor, made, positions, inputs, start, extra=extra)
     return row, places.put(outputs, positions, num_source)

@@ -23,6 +23,8 @@ from tlvcli.methods.options import DpiatOptions, NoOptions
 if TYPE_CHECKING:
     from torch import Tensor
 
+_COLOURS = 3
+
 
 def plan_by_names(
     source: TensorSource,
@@ -54,17 +56,19 @@ def plan_by_names(
 
 def _plan_tensor(tensor: TensorSpec, spec: TensorSpec) -> Mapped:
     sizes = list(enumerate(zip(spec.shape, tensor.shape, strict=True)))
-    maps = {dim: choose(have, want, None) for dim, (have, want) in sizes if have != want}
+    is_grey = tensor.suffix == "weight" and len(sizes) == 4 and (spec.shape[1], tensor.shape[1]) == (_COLOURS, 1)
+    maps = {dim: choose(have, want, None) for dim, (have, want) in sizes if have != want and not (is_grey and dim == 1)}
     arrays = {f"{tensor.name}:index{dim}": index for dim, index in maps.items()}
     if 1 in maps and tensor.suffix.endswith("weight") and tensor.shape[1] > spec.shape[1]:
         arrays[f"{tensor.name}:scale1"] = 1.0 / torch.bincount(maps[1])[maps[1]]
+    how = "every dimension by itself" if maps else "colours added up" if is_grey else "the same"
     row = PlanRow(
         tensor=tensor.name,
         shape=tensor.shape,
         source=spec.name,
-        operation="gather" if maps else "copy",
-        parameters={},
+        operation="gather" if maps or is_grey else "copy",
+        parameters={"colours": "sum"} if is_grey else {},
         transferred=1.0,
-        reason=f"{spec.name}: {'every dimension by itself' if maps else 'the same'}",
+        reason=f"{spec.name}: {how}",
     )
     return Mapped((row,), arrays)

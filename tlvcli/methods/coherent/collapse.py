@@ -40,8 +40,9 @@ def collapse(row: PlanRow, plan: TransferPlan, source: TensorSource, own: Tensor
     """Return the kernel [out, in, kh, kw] of a row, or the matrix [out, in] of a linear layer.
 
     Arrays: `inputs` [in] and `outputs` [out] are channels of the block, `inputs` [out, in] where a convolution is
-    grouped; below 0 the target keeps its own. `components` [channels] say which singular vector of its spatial part
-    a depthwise (`part: depthwise`) or the pointwise convolution behind it (`part: pointwise`) takes.
+    grouped; below 0 the target keeps its own. With `colours: sum` the target's one input stands for all `inputs`.
+    `components` [channels] say which singular vector of its spatial part a depthwise (`part: depthwise`) or the
+    pointwise convolution behind it (`part: pointwise`) takes.
     """
     outputs, inputs = plan.array(row, "outputs"), plan.array(row, "inputs")
     assert outputs is not None
@@ -57,6 +58,8 @@ def collapse(row: PlanRow, plan: TransferPlan, source: TensorSource, own: Tensor
         loop = bool(row.parameters["loop"])
         kernel = compose(steps_of(row, plan), source, outputs, inputs, limits=limits, loop=loop)
         value = fit(kernel, spatial, how)
+        if "colours" in row.parameters:
+            value, inputs = value.sum(1, keepdim=True), inputs[:1]
         if components is not None:
             vectors, shares = _separate(value, components)
             value = vectors if part == "depthwise" else shares

@@ -113,6 +113,9 @@ def _as_they_are(layers: Sequence[Layer]) -> Mapped:
 
 def _plan_tensor(tensor: TensorSpec, spec: TensorSpec, channels: _Channels, *, reads: int) -> Mapped:
     maps = _maps(tensor, spec, channels)
+    colours = _are_added_up(tensor, spec, channels)
+    if colours:
+        del maps[1]
     if tensor.suffix == "weight" and tensor.shape[2:] != spec.shape[2:]:
         return _plan_kernel(tensor, spec, maps)
     grid = _grid(tensor, spec)
@@ -137,12 +140,22 @@ def _plan_tensor(tensor: TensorSpec, spec: TensorSpec, channels: _Channels, *, r
     )
     if is_same:
         return Mapped((_row(tensor, spec, "copy", {}, 1.0),))
-    parameters: dict[str, int | float | str] = {}
+    parameters: dict[str, int | float | str] = {"colours": "sum"} if colours else {}
     scale_in = arrays.get(f"{tensor.name}:scale1")
     if channels.shares and reads == 1 and scale_in is not None and bool(((scale_in > 0) & (scale_in < 1)).any()):
         seed = derive_seed(channels.seed, "coherent", tensor.name)
-        parameters = {"shares": channels.shares, "seed": seed}
+        parameters |= {"shares": channels.shares, "seed": seed}
     return Mapped((_row(tensor, spec, "gather", parameters, taken),), arrays)
+
+
+def _are_added_up(tensor: TensorSpec, spec: TensorSpec, channels: _Channels) -> bool:
+    """Return whether a layer reads a grey image, and its partner one of several colours."""
+    if len(tensor.shape) < 2:
+        return False
+    ends = ((channels.target, tensor, channels.target.inputs), (channels.source, spec, channels.source.inputs))
+    reads = [(groups.axes[own.name][1], inputs) for groups, own, inputs in ends]
+    is_first = all(axis is not None and torch.equal(axis, inputs) for axis, inputs in reads)
+    return is_first and len(channels.target.inputs) == 1 < len(channels.source.inputs)
 
 
 def _plan_kernel(tensor: TensorSpec, spec: TensorSpec, maps: Mapping[int, Tensor]) -> Mapped:
@@ -219,6 +232,7 @@ def _row(
 ) -> PlanRow:
     grown = any(wanted > have for wanted, have in zip(tensor.shape, spec.shape, strict=True))
     how = "as it is" if tensor.shape == spec.shape else "channels copied" if grown else "channels chosen"
+    how = "colours added up" if "colours" in parameters else how
     how = "a grid of another size" if operation == "resize" else how
     change = "the same" if operation == "copy" else f"{_words(spec.shape)} -> {_words(tensor.shape)}, {how}"
     return PlanRow.model_validate(

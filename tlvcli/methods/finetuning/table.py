@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tlvcli.core.config import Config
 from tlvcli.core.errors import TlvError, did_you_mean
+from tlvcli.methods.loading import load
 
 if TYPE_CHECKING:
     from tlvcli.methods.finetuning.plan import FinetunePlan
@@ -32,12 +32,12 @@ class Strategy:
 
     def load_function(self) -> Callable[..., FinetunePlan]:
         """Return the function that makes the plan."""
-        function: Callable[..., FinetunePlan] = _load(self.function)
+        function: Callable[..., FinetunePlan] = load(self.function)
         return function
 
     def load_options(self) -> type[Config]:
         """Return the configuration class of the strategy's choices."""
-        options: type[Config] = _load(self.options)
+        options: type[Config] = load(self.options)
         return options
 
 
@@ -104,8 +104,3 @@ def find_strategy(name: str) -> Strategy:
         f"no fine-tuning strategy is called {name}",
         did_you_mean(name, [strategy.name for strategy in STRATEGIES]),
     )
-
-
-def _load(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)

@@ -17,6 +17,7 @@ import torch
 from tlvcli.core.errors import TlvError
 from tlvcli.core.graph import ModelGraph
 from tlvcli.core.plan import TransferPlan
+from tlvcli.methods.fitting.ahead import Errand, looking_ahead
 from tlvcli.methods.fitting.options import FitOptions
 from tlvcli.methods.fitting.patches import Fittable
 from tlvcli.methods.fitting.points import FitPoint, Skipped, find_points
@@ -66,15 +67,53 @@ def fit(
     """
     assert not source.training
     work = deepcopy(target).eval().requires_grad_(False)
-    shown = partial(_small, batches, flip=options.flip)
-    num_images = sum(len(images) for images, _ in batches())
-    if not num_images:
+    num_images, one = _count(batches)
+    if one is None:
         raise TlvError("fit-too-few-images", "there is no image to fit to", "a fit takes a few hundred images")
     points = find_points(plan, target_graph, source_graph)
+    turns, rows = _turns(points, work, source, one, options)
+    shown = partial(_small, batches, flip=options.flip)
+    theirs = looking_ahead(
+        source,
+        [errand for _, errand in turns],
+        num_images=num_images * (2 if options.flip else 1),
+        room=options.keep_mb << 20,
+    )
+    for number, (sight, _) in enumerate(turns):
+        turn = take_turn(sight, partial(theirs, number), shown, num_images, options)
+        rows.update((row.layer, row) for row in turn.rows)
+        work.load_state_dict(turn.tensors, strict=False)
+    layers = tuple(rows[point.layer] for point in points)
+    _refuse_too_few(layers)
+    before = target.state_dict()
+    state = {name: tensor for name, tensor in work.state_dict().items() if not torch.equal(tensor, before[name])}
+    return Fitting(state, layers, _warnings(layers))
+
+
+def _count(batches: Batches) -> tuple[int, tuple[Tensor, Tensor] | None]:
+    """Return the number of images, and the first as both networks take it."""
+    num_images, one = 0, None
+    for images, source_images in batches():
+        if one is None and len(images):
+            one = images[:1].clone(), source_images[:1].clone()
+        num_images += len(images)
+    return num_images, one
+
+
+def _turns(
+    points: tuple[FitPoint | Skipped, ...],
+    work: nn.Module,
+    source: nn.Module,
+    one: tuple[Tensor, Tensor],
+    options: FitOptions,
+) -> tuple[list[tuple[Sight, Errand]], dict[str, FittedLayer]]:
+    """Return the turns in order, each with what it needs of the source, and what to say of layers that take none."""
     known = {point.layer: point for point in points if isinstance(point, FitPoint)}
+    turns: list[tuple[Sight, Errand]] = []
     rows: dict[str, FittedLayer] = {}
+    planned: set[str] = set()
     for point in points:
-        if point.layer in rows:
+        if point.layer in planned:
             continue
         reason = _reason_to_skip(point, work, options)
         if reason or isinstance(point, Skipped):
@@ -82,19 +121,15 @@ def fit(
             continue
         reader = known.get(point.reader or "") if options.hidden == "select" else None
         for last in (reader, point) if reader and not _reason_to_skip(reader, work, options) else (point,):
+            sight = Sight(work, source, point, last)
             try:
-                turn = take_turn(Sight(work, source, point, last), shown, num_images, options)
+                turns.append((sight, sight.errand(*one)))
             except UnseenError as error:
                 rows[point.layer] = FittedLayer(point.layer, point.sources, note=str(error))
                 continue
-            rows.update((row.layer, row) for row in turn.rows)
-            work.load_state_dict(turn.tensors, strict=False)
+            planned.update(each.layer for each in sight.points)
             break
-    layers = tuple(rows[point.layer] for point in points)
-    _refuse_too_few(layers)
-    before = target.state_dict()
-    state = {name: tensor for name, tensor in work.state_dict().items() if not torch.equal(tensor, before[name])}
-    return Fitting(state, layers, _warnings(layers))
+    return turns, rows
 
 
 def _small(batches: Batches, *, flip: bool) -> Iterator[tuple[Tensor, Tensor]]:

@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 
 # Penalties that `choose_ridge` tries.
 RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+# Columns of a gram that are multiplied at a time: of what is symmetric, little more than half.
+_PANEL = 128
 # In front of all penalties: what keeps equations solvable whose inputs are constant.
 _FLOOR = 1e-9
+# Of the mean square of inputs: what is lost in products of single precision, and how often ten times as much is tried.
+_INEXACT, _MOST_RAISES = 1e-7, 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +64,24 @@ def add_samples(sums: Moments | None, inputs: Tensor, outputs: Tensor) -> Moment
     result's.
     """
     if sums is None:
-        return Moments((inputs @ inputs.mT).double(), (inputs @ outputs).double(), outputs.double().square().sum(1))
+        return Moments(_gram(inputs).double(), (inputs @ outputs).double(), outputs.double().square().sum(1))
     return Moments(
-        sums.gram.add_(inputs @ inputs.mT),
+        sums.gram.add_(_gram(inputs)),
         sums.cross.add_(inputs @ outputs),
         sums.squares.add_(outputs.double().square().sum(1)),
     )
+
+
+def _gram(inputs: Tensor) -> Tensor:
+    """Return inputs [groups, in + 1, n] with inputs, below the diagonal by multiplication and above it by mirroring."""
+    groups, size, _ = inputs.shape
+    gram = inputs.new_empty(groups, size, size)
+    for start in range(0, size, _PANEL):
+        end = min(start + _PANEL, size)
+        panel = inputs[:, start:] @ inputs[:, start:end].mT
+        gram[:, start:, start:end] = panel
+        gram[:, start:end, end:] = panel[:, end - start :].mT
+    return gram
 
 
 def no_moments(like: Moments) -> Moments:
@@ -75,10 +91,14 @@ def no_moments(like: Moments) -> Moments:
 
 @dataclass(frozen=True, eq=False)
 class Equations:
-    """The factorised left side [groups, in + 1, in + 1], and the penalty of each weight [groups, in + 1, 1]."""
+    """The factorised left side [groups, in + 1, in + 1], and the penalty of each weight [groups, in + 1, 1].
+
+    `is_raised` says that the penalty had to be raised for them to have a solution.
+    """
 
     factor: Tensor
     penalty: Tensor
+    is_raised: bool = False
 
     def solve(self, right: Tensor) -> Tensor:
         """Return the weights [groups, in + 1, out] for right sides of that shape."""
@@ -88,13 +108,24 @@ class Equations:
 def equations(moments: Moments, ridge: float, *, intercept: bool) -> Equations:
     """Return the equations; `ridge` counts in mean variances of the inputs, and no penalty lies on the intercept.
 
-    Without `intercept`, the ones are penalised out of the solution.
+    Without `intercept`, the ones are penalised out of the solution. Where inputs vary less than their products are
+    exact, the penalty is raised tenfold until there is a solution.
     """
     variances = moments.covariance().diagonal(dim1=1, dim2=2).mean(1)  # [groups]
     floor = _FLOOR * float(variances.max()) or 1.0
     penalty = moments.num_samples * (ridge * variances + floor)[:, None].expand(moments.gram.shape[:2]).clone()
     penalty[:, -1] = 0.0 if intercept else 1e12 * float(moments.gram.diagonal(dim1=1, dim2=2).max())
-    return Equations(torch.linalg.cholesky(moments.gram + torch.diag_embed(penalty)), penalty[:, :, None])
+    factor, info = torch.linalg.cholesky_ex(moments.gram + torch.diag_embed(penalty))
+    if not bool(info.any()):
+        return Equations(factor, penalty[:, :, None])
+    squares = moments.gram.diagonal(dim1=1, dim2=2)[:, :-1].mean(1, keepdim=True)
+    for raised in (_INEXACT * 10**power for power in range(_MOST_RAISES)):
+        more = torch.cat([penalty[:, :-1] + raised * squares, penalty[:, -1:]], 1)
+        factor, info = torch.linalg.cholesky_ex(moments.gram + torch.diag_embed(more))
+        if not bool(info.any()):
+            break
+    assert not bool(info.any())
+    return Equations(factor, more[:, :, None], is_raised=True)
 
 
 def squared_error(moments: Moments, weights: Tensor) -> Tensor:

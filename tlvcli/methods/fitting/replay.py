@@ -14,15 +14,16 @@ Values = Mapping[str, "Tensor"]
 
 def replayed(
     batches: Callable[[], Iterable[Batch]],
-    values_of: Callable[[Batch], Values],
+    values_of: Callable[[int, Batch], Values],
     *,
     names: Collection[str],
     keep_bytes: int,
 ) -> Callable[[], Iterator[Values]]:
     """Return a function that iterates over the values of every batch, in the same order each time.
 
-    The first time there are all values, later those of these `names`. No more than `keep_bytes` are held, whatever the
-    number of batches; where all are, the images are not read again.
+    `values_of` is given a batch's number and the batch. The first time there are all values, later those of these
+    `names`. No more than `keep_bytes` are held, whatever the number of batches; where all are, the images are not
+    read again.
     """
     kept: dict[int, Values] = {}
     room = [keep_bytes]
@@ -37,7 +38,7 @@ def replayed(
             if number in kept:
                 yield kept[number]
                 continue
-            values = values_of(batch)
+            values = values_of(number, batch)
             yield values
             again = {name: tensor for name, tensor in values.items() if name in names}
             has_all &= num_bytes(again) <= room[0]

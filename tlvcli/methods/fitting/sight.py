@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tlvcli.methods.fitting.ahead import Errand
 from tlvcli.methods.fitting.network import End
 from tlvcli.methods.fitting.observe import Place, observe
 from tlvcli.methods.fitting.patches import Fittable, maps_of
 from tlvcli.methods.fitting.points import FitPoint
+from tlvcli.methods.fitting.replay import num_bytes
 
 # By the names that traces give them.
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -29,6 +32,21 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 class UnseenError(Exception):
     """A value is not met in the forward pass as the plan has it; the message says which."""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What stands where the last layer is complete: rows of an image, channels, places, and the size of its maps.
+
+    `inner` is the size of the maps between two layers that are fitted together.
+    """
+
+    rows: int
+    channels: int
+    places: int
+    dtype: torch.dtype
+    size: torch.Size
+    inner: torch.Size | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,60 +85,88 @@ class Sight:
         """Return whether a layer can add a constant: a bias, or the shift of its normalisation."""
         return point.end.norm is not None or _fittable(self.target, point.layer).bias is not None
 
-    def values(self, images: Tensor, source_images: Tensor) -> dict[str, Tensor]:
-        """Return what there is for one batch, all as [n, channels, places] but `read`.
-
-        `read` is what the first layer reads; `wanted` what the source has where the last is complete, `now` what the
-        target has there, and `other` what is added there; `hidden` what an inner layer may choose of.
+    def errand(self, image: Tensor, source_image: Tensor) -> Errand:
+        """Return what the turn needs of the source; one image of both networks says how large everything is.
 
         Raises:
-            UnseenError: a value is not there, or of another shape.
+            UnseenError: a value is not met in the forward pass as the plan has it, or is of another shape.
+        """
+        frame, own = self._frame(image), self.own(image)
+        ends = [feed.end for feed in self.last.feeds]
+        ends += self.first.hidden if self.first is not self.last else ()
+        places = frozenset(map(_complete, ends))
+        make = partial(self._goals, frame=frame)
+        made = make(_observed(self.source, source_image, places, "source"), len(image))
+        own_bytes = num_bytes({name: own[name] for name in own if name != "now"})
+        return Errand(places, make, num_bytes(made), own_bytes)
+
+    def own(self, images: Tensor) -> dict[str, Tensor]:
+        """Return what the target has for one batch.
+
+        `read` is what the first layer reads, in its own layout; `now` what stands where the last is complete, and
+        `other` what is added there, as [n, channels, places].
+
+        Raises:
+            UnseenError: a value is not there.
         """
         end, read = self.last.end, Place(self.first.layer, "input")
         places = [read, _complete(end)] + ([Place(end.last, "other")] if end.is_added else [])
-        if self.first is not self.last:
-            places += [Place(self.first.layer, "output"), Place(self.last.layer, "input")]
-        own = _observed(self.target, images, places, "target")
-        ends = [feed.end for feed in self.last.feeds]
-        ends += self.first.hidden if self.first is not self.last else ()
-        theirs = _observed(self.source, source_images, [_complete(end) for end in ends], "source")
-        complete = own[_complete(end)]
-        now = maps_of(self.layer, complete)
-        found = {"read": own[read], "now": now, "wanted": self._wanted(theirs, now, complete.shape[2:])}
+        seen = _observed(self.target, images, places, "target")
+        found = {"read": seen[read], "now": maps_of(self.layer, seen[_complete(end)])}
         if end.is_added:
-            found["other"] = maps_of(self.layer, own[Place(end.last, "other")]).expand_as(now)
-        if self.first is not self.last:
-            found["hidden"] = self._hidden(own, theirs)
+            found["other"] = maps_of(self.layer, seen[Place(end.last, "other")]).expand_as(found["now"])
         return found
 
-    def _wanted(self, theirs: dict[Place, Tensor], now: Tensor, size: torch.Size) -> Tensor:
-        wanted = torch.zeros_like(now)
+    def _frame(self, image: Tensor) -> _Frame:
+        complete = _complete(self.last.end)
+        inside: tuple[Place, ...] = ()
+        if self.first is not self.last:
+            inside = (Place(self.first.layer, "output"), Place(self.last.layer, "input"))
+        seen = _observed(self.target, image, [complete, *inside], "target")
+        shapes = [seen[place].shape for place in inside]
+        if len(set(shapes)) > 1:
+            raise UnseenError("something stands between it and its reader")
+        now = maps_of(self.layer, seen[complete])
+        rows, channels, places = now.shape
+        inner = shapes[0][2:] if shapes else None
+        return _Frame(rows // len(image), channels, places, now.dtype, seen[complete].shape[2:], inner)
+
+    def _goals(self, theirs: Mapping[Place, Tensor], num_images: int, *, frame: _Frame) -> dict[str, Tensor]:
+        """Return what the target is to have, as [n, channels, places].
+
+        `wanted` is what the source has where the last layer is complete; `hidden` what an inner one may choose of.
+        """
+        found = {"wanted": self._wanted(theirs, num_images, frame)}
+        if frame.inner is not None:
+            values = [theirs[_complete(end)] for end in self.first.hidden]
+            if any(each.shape[2:] != frame.inner for each in values):
+                raise UnseenError("something stands between it and its reader")
+            found["hidden"] = torch.cat([maps_of(self.inner, each) for each in values], 1)
+        return found
+
+    def _wanted(self, theirs: Mapping[Place, Tensor], num_images: int, frame: _Frame) -> Tensor:
+        parts = []
         for feed in self.last.feeds:
             values = theirs[_complete(feed.end)]
-            if values.dim() == 4 and len(size) == 2 and values.shape[2:] != size:
-                values = F.interpolate(values, size, mode="area")
+            if values.dim() == 4 and len(frame.size) == 2 and values.shape[2:] != frame.size:
+                values = F.interpolate(values, frame.size, mode="area")
             maps = maps_of(self.source.get_submodule(feed.end.layer), values)
-            if maps.shape[::2] != now.shape[::2]:
-                raise UnseenError(f"{feed.end.layer} of the source has {maps.shape[2]} places, it has {now.shape[2]}")
+            if maps.shape[::2] != (num_images * frame.rows, frame.places):
+                raise UnseenError(f"{feed.end.layer} of the source has {maps.shape[2]} places, it has {frame.places}")
             activation = feed.end.activation
             if activation is not None and activation in _ACTIVATIONS and activation != self.last.end.activation:
                 maps = _ACTIVATIONS[activation](maps)
-            wanted[:, feed.outputs] = maps[:, feed.channels].to(wanted.dtype)
+            parts.append(maps[:, feed.channels].to(frame.dtype))
+        wanted = parts[0].new_zeros(len(parts[0]), frame.channels, frame.places)
+        wanted[:, self.outputs] = torch.cat(parts, 1)
         return wanted
-
-    def _hidden(self, own: dict[Place, Tensor], theirs: dict[Place, Tensor]) -> Tensor:
-        put_out, read = own[Place(self.first.layer, "output")], own[Place(self.last.layer, "input")]
-        values = [theirs[_complete(end)] for end in self.first.hidden]
-        if put_out.shape != read.shape or any(each.shape[2:] != read.shape[2:] for each in values):
-            raise UnseenError("something stands between it and its reader")
-        return torch.cat([maps_of(self.inner, each) for each in values], 1)
 
 
 def _complete(end: End) -> Place:
     return Place(end.last, "sum" if end.is_added else "output")
 
 
-def _observed(module: nn.Module, images: Tensor, places: list[Place], role: str) -> dict[Place, Tensor]:
+def _observed(module: nn.Module, images: Tensor, places: Collection[Place], role: str) -> dict[Place, Tensor]:
     found = observe(module, images, places)
     missing = [place for place in places if place not in found]
     if missing:

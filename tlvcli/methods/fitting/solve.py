@@ -23,11 +23,12 @@ Samples = Callable[[], Iterable[tuple["Tensor", "Tensor", "Tensor | None"]]]
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Weights [groups, in + 1, out of a group], the sums they come from, and the penalty."""
+    """Weights [groups, in + 1, out of a group], the sums they come from, and the penalty; see `Equations`."""
 
     weights: Tensor
     moments: Moments
     ridge: float
+    is_raised: bool = False
 
     @property
     def bias(self) -> Tensor:
@@ -50,7 +51,8 @@ def solve(halves: tuple[Moments, Moments], ridge: float | str, *, intercept: boo
     has_both = all(half.num_samples > 1 for half in halves)
     if isinstance(ridge, str):
         ridge = choose_ridge(halves, intercept=intercept) if has_both else _RIDGE_OF_CHOICE
-    return Solution(equations(moments, ridge, intercept=intercept).solve(moments.cross), moments, ridge)
+    found = equations(moments, ridge, intercept=intercept)
+    return Solution(found.solve(moments.cross), moments, ridge, found.is_raised)
 
 
 def computed(layer: Fittable, solution: Solution, read: Tensor) -> Tensor:
@@ -70,7 +72,7 @@ def choose_inner(layer: Fittable, every: Solution, reader: Fittable, samples: Sa
     first, second = sum_halves(reader, behind(layer, every, samples), places)
     chosen = choose_hidden(first + second, reader.weight[0, 0].numel(), len(layer.weight), _RIDGE_OF_CHOICE)
     moments = Moments(every.moments.gram, every.moments.cross[:, :, chosen], every.moments.squares[:, chosen])
-    return Solution(every.weights[:, :, chosen], moments, every.ridge)
+    return Solution(every.weights[:, :, chosen], moments, every.ridge, every.is_raised)
 
 
 def behind(layer: Fittable, solution: Solution, samples: Samples) -> Pairs:

@@ -87,7 +87,7 @@ def agreement_of(given: Tensor, wanted: Tensor) -> Agreement:
     """Return the sums of one batch of maps [n, out, places]."""
     exact = wanted.double()
     return Agreement(
-        (given.double() - exact).square().sum((0, 2)),
+        (given - wanted).square().sum(2).double().sum(0),
         exact.sum((0, 2)),
         exact.square().sum((0, 2)),
         wanted.shape[0] * wanted.shape[2],

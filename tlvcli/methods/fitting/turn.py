@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Batches = Callable[[], Iterable[tuple["Tensor", "Tensor"]]]
+Theirs = Callable[[int, "Tensor"], Values]
 AllValues = Callable[[], Iterator[Values]]
 # From this R2 on a layer is left as it is.
 _AGREES = 1 - 1e-6
@@ -65,16 +66,17 @@ class _TooFewError(Exception):
         self.num_needed = num_needed
 
 
-def take_turn(sight: Sight, batches: Batches, num_images: int, options: FitOptions) -> Turn:
+def take_turn(sight: Sight, theirs: Theirs, batches: Batches, num_images: int, options: FitOptions) -> Turn:
     """Fit the layers of a sight to `num_images` images, mirrored ones not counted.
 
+    `theirs` gives what the source has of a batch, by the batch's number and images.
+
     Raises:
-        UnseenError: a value is not met in the forward pass as the plan has it.
         TlvError: `activations-not-finite`.
     """
     values = replayed(
         batches,
-        lambda batch: sight.values(*batch),
+        lambda number, batch: {**sight.own(batch[0]), **theirs(number, batch[1])},
         names=("read", "wanted", "other"),
         keep_bytes=options.keep_mb << 20,
     )
@@ -181,7 +183,8 @@ def _agreement(sight: Sight, pairs: Callable[[], Iterable[tuple[Tensor, Tensor]]
 
 def _behind_relu(sight: Sight, given: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """Return both behind the ReLU that follows, if one does, of the outputs that have a source."""
-    given, wanted = given[:, sight.outputs], wanted[:, sight.outputs]
+    if len(sight.outputs) < given.shape[1]:
+        given, wanted = given[:, sight.outputs], wanted[:, sight.outputs]
     return (F.relu(given), F.relu(wanted)) if _ends_in_relu(sight) else (given, wanted)
 
 
@@ -215,7 +218,12 @@ def _rows(
 
 
 def _constants(solution: Solution) -> str:
-    """Return what to say of inputs that never vary, whose weights the penalty alone decides."""
+    """Return what to say of inputs that hardly or never vary, whose weights the penalty alone decides."""
     variances = solution.moments.covariance().diagonal(dim1=1, dim2=2)
     num_constant = int((variances <= 1e-9 * variances.max()).sum())
-    return f"{num_constant} of {variances.numel()} inputs never vary: only the penalty decides" if num_constant else ""
+    said = (
+        [f"{num_constant} of {variances.numel()} inputs never vary: only the penalty decides"] if num_constant else []
+    )
+    if solution.is_raised:
+        said.append("inputs hardly vary: the penalty was raised until there was a solution")
+    return "; ".join(said)

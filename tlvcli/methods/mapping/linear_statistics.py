@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from tlvcli.core.graph import Layer, ModelGraph, TensorSpec
+from tlvcli.core.plan import PlanRow
 from tlvcli.core.tensors import TensorSource
 
 if TYPE_CHECKING:
@@ -66,3 +67,16 @@ def cumulative_statistics(source: TensorSource, weights: Sequence[TensorSpec]) -
         values: Tensor = source.read(weight.name).float()
         means[index], stds[index] = values.mean(), values.std()
     return LinearStatistics(float(means.mean()), float(stds.mean()))
+
+
+def zero_bias(bias: TensorSpec) -> PlanRow:
+    """Return the row of a bias beside a weight that is drawn from statistics."""
+    return PlanRow(
+        tensor=bias.name,
+        shape=bias.shape,
+        source=None,
+        operation="constant",
+        parameters={"value": 0.0},
+        transferred=0.0,
+        reason="zero beside a weight drawn from statistics",
+    )

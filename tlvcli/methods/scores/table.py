@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
 from tlvcli.core.errors import TlvError, did_you_mean
+from tlvcli.methods.loading import load
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,8 +30,7 @@ class Score:
 
     def load_function(self) -> Callable[[Tensor, Tensor], float]:
         """Return the function of features or probabilities, and labels."""
-        module, _, name = self.function.partition(":")
-        function: Callable[[Tensor, Tensor], float] = getattr(import_module(module), name)
+        function: Callable[[Tensor, Tensor], float] = load(self.function)
         return function
 
 

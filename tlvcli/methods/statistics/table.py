@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from tlvcli.core.config import Config
 from tlvcli.core.errors import TlvError, did_you_mean
+from tlvcli.methods.loading import load
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,12 +59,12 @@ class Statistic:
 
     def load_function(self) -> Callable[[LayerSummary, LayerSummary, Config], Tensor]:
         """Return the function that computes the distance."""
-        function: Callable[[LayerSummary, LayerSummary, Config], Tensor] = _load(self.function)
+        function: Callable[[LayerSummary, LayerSummary, Config], Tensor] = load(self.function)
         return function
 
     def load_options(self) -> type[Config]:
         """Return the configuration class of its choices."""
-        options: type[Config] = _load(self.options)
+        options: type[Config] = load(self.options)
         return options
 
     def distance(self, source: LayerSummary, target: LayerSummary, options: Config | None = None) -> Tensor:
@@ -190,8 +190,3 @@ def find_statistic(name: str) -> Statistic:
 def parts_of(statistics: Iterable[Statistic]) -> frozenset[Part]:
     """Return what a `LayerStream` must keep for all of `statistics`."""
     return frozenset(part for statistic in statistics for part in statistic.parts)
-
-
-def _load(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)

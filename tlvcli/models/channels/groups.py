@@ -14,6 +14,7 @@ from tlvcli.core.errors import TlvError
 from tlvcli.core.runtime import seeded_globally
 from tlvcli.models.channels.ledger import Ledger, number_dimensions
 from tlvcli.models.channels.tracer import ChannelTracer
+from tlvcli.models.every_layer import every_layer_called
 
 _IMAGE_SIZES = (224, 299, 384, 256, 128, 96, 64, 32, 28, 16)
 
@@ -61,7 +62,7 @@ def _trace(module: nn.Module, ledger: Ledger, shape: tuple[int, ...], *, trainin
     # Tensors of our own: a skeleton has its buffers in memory and its weights not, and neither may change.
     state = {name: torch.empty_like(tensor, device="meta") for name, tensor in _tensors(module)}
     image = torch.empty(shape, device="meta")
-    with torch.no_grad(), seeded_globally(0), _mode(module, training=training), _no_fast_path():
+    with torch.no_grad(), seeded_globally(0), _mode(module, training=training), every_layer_called():
         tracer = ChannelTracer(ledger, state, image)
         with tracer:
             outputs = torch.func.functional_call(module, state, (image,))
@@ -92,14 +93,3 @@ def _mode(module: nn.Module, *, training: bool) -> Iterator[None]:
     finally:
         for layer, mode in modes.items():
             layer.training = mode
-
-
-@contextmanager
-def _no_fast_path() -> Iterator[None]:
-    """Attention in one opaque operation would hide its projections."""
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(enabled)

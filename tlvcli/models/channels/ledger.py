@@ -97,8 +97,10 @@ class Ledger:
         """Return the channel [total] of every number, channels in the order in which their first number stands."""
         total = self.numbers.total
         nothing = torch.empty(0, dtype=torch.long)
-        first = torch.cat([nothing, *(pair[0] for pair in self.same)])
-        second = torch.cat([nothing, *(pair[1] for pair in self.same)])
-        links = coo_array((np.ones(len(first), dtype=np.int8), (first.numpy(), second.numpy())), shape=(total, total))
+        # In 32 bits: scipy 1.11 says of others that they do not fit, and then answers nonsense.
+        first, second = (
+            torch.cat([nothing, *(pair[side] for pair in self.same)]).numpy().astype(np.int32) for side in (0, 1)
+        )
+        links = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(total, total))
         labels = connected_components(links, directed=False)[1]
         return torch.from_numpy(labels.astype(np.int64))

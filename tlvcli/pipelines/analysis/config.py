@@ -48,6 +48,8 @@ _BELONGS_TO: dict[str, tuple[Mode, ...]] = {
     "plots": ("shift", "similarity"),
     "html": ("shift", "similarity"),
 }
+# What a user looks at, where the answer is one.
+_DRAWN = {"html": "page", "plots": "pictures"}
 _ASKED_BY: dict[Mode, str] = {
     "shift": "--source and --target",
     "similarity": "--against",
@@ -140,8 +142,11 @@ class AnalyzeStatsConfig(Config):
         for name, modes in _BELONGS_TO.items():
             default = AnalyzeStatsConfig.model_fields[name].get_default(call_default_factory=True)
             if self.mode not in modes and getattr(self, name) != default:
-                belongs = " or ".join(_ASKED_BY[mode] for mode in modes)
-                raise ValueError(f"{name} belongs to {belongs}, and means nothing with {_ASKED_BY[self.mode]}")
+                belongs, asked = " or ".join(_ASKED_BY[mode] for mode in modes), _ASKED_BY[self.mode]
+                if name in _DRAWN:
+                    instead = "csv and the report hold all that it finds"
+                    raise ValueError(f"{asked} draws no {_DRAWN[name]}: {name} belongs to {belongs}; {instead}")
+                raise ValueError(f"{name} belongs to {belongs}, and means nothing with {asked}")
         rules = [name for name in ("threshold", "fraction", "alpha") if getattr(self, name) is not None]
         if len(rules) > 1:
             raise ValueError(f"{' and '.join(rules)} are two rules for what is shifted: give one of them")

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tlvcli.core.errors import TlvError
 from tlvcli.core.report import InputInfo
-from tlvcli.core.runtime import make_generator
-from tlvcli.core.wording import counted
-from tlvcli.data.datasets import open_evaluation_data
+from tlvcli.data.datasets import draw_sample, open_evaluation_data
 from tlvcli.data.folders import IMAGE_SUFFIXES, folder_splits
 from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.data.reference import DataReference, parse_data_reference
-from tlvcli.data.sampling import stratified_sample
 from tlvcli.data.unlabelled import open_unlabelled
 from tlvcli.pipelines.image_input import describe_data
 
@@ -26,11 +22,9 @@ def open_images(text: str, *, data_seed: int, download: bool) -> tuple[ImageData
     reference = parse_data_reference(text)
     if is_flat(reference):
         assert reference.root is not None
-        dataset = open_unlabelled(reference.root)
-        if reference.num_images is not None:
-            dataset = _sample(dataset, reference, data_seed)
+        dataset = draw_sample(open_unlabelled(reference.root), reference, data_seed)
         return dataset, dataset.warnings
-    dataset = open_evaluation_data(reference, data_seed=data_seed, download=download)
+    dataset = open_evaluation_data(reference, data_seed=data_seed, download=download, one_class=True)
     warnings = list(dataset.warnings)
     if reference.split is None and dataset.split not in ("test", "all"):
         warnings.append(f"{text} has no test split: took {dataset.split}")
@@ -40,18 +34,6 @@ def open_images(text: str, *, data_seed: int, download: bool) -> tuple[ImageData
 def describe_images(dataset: ImageDataset, reference: str, role: str) -> InputInfo:
     """Return the report's entry for one set of images."""
     return describe_data(dataset, reference).model_copy(update={"role": role})
-
-
-def _sample(dataset: ImageDataset, reference: DataReference, data_seed: int) -> ImageDataset:
-    assert reference.num_images is not None
-    if reference.num_images > len(dataset):
-        raise TlvError(
-            "data-sample-invalid",
-            f"{reference.text}: the folder has only {counted(len(dataset), 'image')}",
-            f"ask for at most {len(dataset)}",
-        )
-    generator = make_generator(data_seed, "sample", dataset.split)
-    return dataset.subset(stratified_sample(dataset.labels, reference.num_images, generator))
 
 
 def is_flat(reference: DataReference) -> bool:

@@ -94,4 +94,5 @@ class _Told:
         self._told_at = time.monotonic()
         epochs = len(self._val)
         share = (epochs + min(1.0, self._done / max(1, self._total))) / self._num_epochs
-        self._tell(News(self._stage, epochs, min(1.0, share), max(self._val, default=None)))
+        best = max(self._val, default=None)
+        self._tell(News(self._stage, epochs, min(1.0, share), best, self._num_epochs))

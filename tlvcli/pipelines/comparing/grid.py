@@ -113,6 +113,21 @@ def make_grid(config: CompareConfig) -> Grid:
     return Grid(variants, points, tuple(config.all_seeds), _find_baseline(variants, config.baseline))
 
 
+def short_cell_names(grid: Grid) -> dict[Cell, str]:
+    """Return the names of the cells without the words that all variants have in common."""
+    words = {variant: variant.words for variant in grid.variants}
+    told = [place for place, several in enumerate(zip(*words.values(), strict=True)) if len(set(several)) > 1]
+    return {
+        cell: " ".join(
+            (
+                *filter(None, ("/".join(words[cell.variant][place] for place in told), cell.point.text)),
+                f"seed {cell.seed}",
+            )
+        )
+        for cell in grid.cells
+    }
+
+
 def source_labels(sources: Sequence[str]) -> dict[str, str]:
     """Return a short name for each source: a file's without folders and suffix, with a number where it is taken."""
     labels: dict[str, str] = {}

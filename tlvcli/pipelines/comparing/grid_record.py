@@ -104,7 +104,8 @@ def _say_changed(key: str, then: Any, now: Any) -> Iterator[str]:
 def _changed_inputs(then: dict[str, str], now: dict[str, str]) -> Iterator[str]:
     for name, value in then.items():
         if name in now and now[name] != value:
-            yield f"{name} has changed since"
+            have = "have" if name.endswith("images") else "has"
+            yield f"{name} {have} changed since"
 
 
 def _words(values: list[Any]) -> str:

@@ -11,13 +11,14 @@ from typing import Protocol
 class News:
     """Where a cell stands: in which command, of the training how many epochs are done, and the best val top-1.
 
-    `share` is that of the whole training that is done.
+    `share` is that of the whole training that is done, `num_epochs` is how long it is.
     """
 
     stage: str
     epochs_done: int = 0
     share: float = 0.0
     best_top1: float | None = None
+    num_epochs: int | None = None
 
 
 @dataclass(frozen=True)

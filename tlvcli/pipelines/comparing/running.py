@@ -11,7 +11,7 @@ from tlvcli.pipelines.comparing.cell_run import Task
 from tlvcli.pipelines.comparing.cells import CellSettings
 from tlvcli.pipelines.comparing.config import Keep
 from tlvcli.pipelines.comparing.folder import CompareFolder
-from tlvcli.pipelines.comparing.grid import Cell, Grid
+from tlvcli.pipelines.comparing.grid import Cell, Grid, short_cell_names
 from tlvcli.pipelines.comparing.jobs import run_tasks
 from tlvcli.pipelines.comparing.machine import Machine
 from tlvcli.pipelines.comparing.news import Failure, RunningCell, Standing, Watcher
@@ -72,6 +72,10 @@ class _Work:
     busy: dict[str, Cell] = field(default_factory=dict)
     num_finished: int = 0
     began: float = field(default_factory=time.monotonic)
+    short_names: Mapping[Cell, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.short_names = short_cell_names(self.grid)
 
     @property
     def has_test(self) -> bool:
@@ -137,7 +141,7 @@ class _Work:
                 total=len(self.records),
                 done=self.num_trained,
                 failed=len(self.failures),
-                running=running,
+                running=[replace(cell, name=self.short_names[self.busy[cell.name]]) for cell in running],
                 seconds_left=max(0.0, left) * seconds / done if done > _LEAST_DONE else None,
             )
         )

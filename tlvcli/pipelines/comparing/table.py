@@ -114,8 +114,8 @@ def _text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def notes(result: CompareResult) -> list[str]:
-    """Return the sentences that say how the table is to be read."""
+def notes(result: CompareResult, *, brief: bool = False) -> list[str]:
+    """Return the sentences that say how the table, or a `brief` one without intervals, is to be read."""
     tested = any(variant.test for variant in result.variants)
     several = any(len(variant.val.seeds) > 1 for variant in result.variants if variant.val)
     said = ["Top-1 of the epoch that is best on val" + (", mean ± standard deviation over seeds." if several else ".")]
@@ -123,8 +123,9 @@ def notes(result: CompareResult) -> list[str]:
         said.append("Settings are chosen by the mean on val" + (", and only then tested." if tested else "."))
     baseline = short_names(result.variants)[result.baseline]
     if any(variant.difference and variant.difference.p is not None for variant in result.variants):
+        intervals = "95 % intervals are in compare.md" if brief else "with the 95 % interval"
         said.append(
-            f"Differences of {result.compared_by} top-1 to {baseline} in points, with the 95 % interval; "
+            f"Differences of {result.compared_by} top-1 to {baseline} in points, {intervals}; "
             "p: t-test paired over seeds, adjusted by Holm."
         )
     elif len(result.variants) > 1:

@@ -11,8 +11,8 @@ from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint, load_module, open_reference
 from tlvcli.pipelines.evaluating.classes import ClassMap, MatchedClasses, match_classes
 from tlvcli.pipelines.evaluating.config import EvalConfig
-from tlvcli.pipelines.evaluating.layout import lay_out_fast
 from tlvcli.pipelines.image_input import choose_preprocessing, refuse_image_size
+from tlvcli.pipelines.layout import lay_out_fast
 from tlvcli.pipelines.preparation import prepared_as_told
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 # What cannot work without another; its failure would only repeat the other's.
-_BUILT_ON = {"torchvision": ("torch",), "torchmetrics": ("torch",), "timm": ("torch", "torchvision")}
+_BUILT_ON = {"torchvision": ("torch",), "timm": ("torch", "torchvision")}
 _MOST_CHARACTERS = 2000
 
 

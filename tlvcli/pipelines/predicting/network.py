@@ -10,6 +10,7 @@ from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.pipelines.analysis.networks import lacks_head
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint, load_module, open_reference
 from tlvcli.pipelines.image_input import choose_preprocessing, refuse_image_size
+from tlvcli.pipelines.layout import lay_out_fast
 from tlvcli.pipelines.precision import Precision, autocast_to, choose_precision
 from tlvcli.pipelines.predicting.config import PredictConfig
 from tlvcli.pipelines.predicting.labels import choose_labels
@@ -73,6 +74,7 @@ def open_network(config: PredictConfig, dataset: ImageDataset, device: torch.dev
         warnings.append("the checkpoint does not name its classes: labels are the numbers of its outputs")
     module.to(device).eval()
     refuse_image_size(module, architecture, preprocessing, training=False)
+    lay_out_fast(module, preprocessing, device)
     return PredictingNetwork(
         opened, module, architecture, preprocessing, precision, device, labels, labels_from, tuple(warnings)
     )

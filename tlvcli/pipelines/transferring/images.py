@@ -120,7 +120,7 @@ def _open(reference: DataReference, *, download: bool) -> ImageDataset:
         return open_unlabelled(reference.root)
     splits = splits_of(reference)
     split = reference.split or ("train" if "train" in splits else splits[0])
-    return open_dataset(reference, split, download=download)
+    return open_dataset(reference, split, download=download, one_class=True)
 
 
 def _shuffled(number: int, data_seed: int) -> list[int]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tlvcli.core.provenance import Preprocessing
-from tlvcli.pipelines.evaluating.layout import lay_out_fast
+from tlvcli.pipelines.layout import lay_out_fast
 
 PREPROCESSING = Preprocessing(image_size=8, resize_size=8, mean=(0.5,) * 3, std=(0.5,) * 3)
 CPU = torch.device("cpu")
@@ -39,6 +39,18 @@ def test_convolutions_are_laid_out_channels_last() -> None:
     assert _is_channels_last(module) == [True, True]
     assert module.training
     torch.testing.assert_close(module(images), expected, rtol=1e-5, atol=1e-6)
+
+
+class _Pair(_Net):
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        found = super().forward(images)
+        return found, found
+
+
+def test_a_network_of_several_answers_stays_as_it_was() -> None:
+    module = _Pair()
+    assert not lay_out_fast(module, PREPROCESSING, CPU)
+    assert not any(_is_channels_last(module))
 
 
 @pytest.mark.parametrize("module", [_Net(by_view=True), _Net(by_stride=True), _Net(1)], ids=["view", "stride", "one"])
