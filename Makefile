@@ -23,7 +23,7 @@ demo: $(READY)  ## train a source, transfer it, train and evaluate the target, b
 
 # A process for each core, with one thread each: threads of several torch processes would wait for one another.
 test: $(READY)  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 SECONDS ?= 60
 SEED ?= 0

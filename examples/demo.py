@@ -66,4 +66,5 @@ def main() -> None:
             print(f"  {path.stat().st_size / 1e3:>10,.1f} kB  {path}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -8,11 +8,13 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tlvcli.core.errors import TlvError
@@ -89,9 +91,21 @@ def _start(task: Task, machine: Machine, slot: int) -> _Job:
     process = context.Process(
         target=_work, args=(task, theirs, Path.cwd(), machine.threads, environment), name=task.name, daemon=False
     )
-    process.start()
+    with without_script():
+        process.start()
     theirs.close()
     return _Job(task, process, ours, time.monotonic(), News("waiting"))
+
+
+@contextmanager
+def without_script() -> Iterator[None]:
+    """Hide the script that runs: a new process imports it, and one without a guard would begin once more."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _has_ended(job: _Job) -> bool:
