@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -136,6 +137,12 @@ def test_an_image_that_no_memory_holds(place: Place, photos: Path, tmp_path: Pat
 
 def _leave_little_memory() -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    take = ctypes.CDLL(None).malloc
+    take.argtypes, take.restype = [ctypes.c_size_t], ctypes.c_void_p
+    # What the tests before gave back to malloc would do for the image: it is taken first.
+    resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+    while take(8_000_000):
+        pass
     resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000,) * 2)
 
 
