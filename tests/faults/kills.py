@@ -117,22 +117,43 @@ def kill_trainings(folder: Path, kills: int, lot: random.Random) -> Survived:
     begun = time.monotonic()
     assert finish(command(whole), log) == 0, log.read_text()
     within = time.monotonic() - begun
+
+    def check(code: int) -> None:
+        assert code == 0 or "run-finished" in log.read_text(), log.read_text()
+        found, expected = finish_figures(broken), finish_figures(whole)
+        if found != expected:
+            raise AssertionError(f"{found}\n{expected}")
+
+    done, runs, looked = _kill_until_done(kills, lambda: command(broken), broken, log, within, lot, check)
+    return Survived("train", done, runs, looked, time.monotonic() - started)
+
+
+def _kill_until_done(
+    kills: int,
+    command: Callable[[], Sequence[str]],
+    broken: Path,
+    log: Path,
+    within: float,
+    lot: random.Random,
+    check: Callable[[int], None],
+) -> tuple[int, int, int]:
+    """Kill what writes into `broken`, and what goes on with it, until it is done and checked; again for all `kills`.
+
+    Returns the kills, the commands and the files that were looked at.
+    """
     done = runs = looked = 0
     while done < kills:
         shutil.rmtree(broken, ignore_errors=True)
         code: int | None = None
         while code is None:
-            child = start(command(broken), log)
+            child = start(command(), log)
             runs += 1
             # Of the last few none is killed, so that each run comes to its end.
             code = kill_sometime(child, broken, within=within, lot=lot) if done < kills else child.wait()
             done += code is None
             looked += _look_at_all(broken)
-        assert code == 0 or "run-finished" in log.read_text(), log.read_text()
-        found, expected = finish_figures(broken), finish_figures(whole)
-        if found != expected:
-            raise AssertionError(f"{found}\n{expected}")
-    return Survived("train", done, runs, looked, time.monotonic() - started)
+        check(code)
+    return done, runs, looked
 
 
 def kill_comparisons(folder: Path, kills: int, lot: random.Random) -> Survived:
@@ -146,18 +167,13 @@ def kill_comparisons(folder: Path, kills: int, lot: random.Random) -> Survived:
     begun = time.monotonic()
     assert finish(["compare", *settings, "--out", str(whole)], log) == 0, log.read_text()
     within = time.monotonic() - begun
-    done = runs = looked = 0
-    while done < kills:
-        shutil.rmtree(broken, ignore_errors=True)
-        code: int | None = None
-        while code is None:
-            child = start(["compare", *settings, "--out", str(broken)], log)
-            runs += 1
-            code = kill_sometime(child, broken, within=within, lot=lot) if done < kills else child.wait()
-            done += code is None
-            looked += _look_at_all(broken)
+
+    def check(code: int) -> None:
         assert code == 0, log.read_text()
         assert _without_passing(broken / "compare.json", broken) == _without_passing(whole / "compare.json", whole)
+
+    command = ["compare", *settings, "--out", str(broken)]
+    done, runs, looked = _kill_until_done(kills, lambda: command, broken, log, within, lot, check)
     return Survived("compare", done, runs, looked, time.monotonic() - started)
 
 

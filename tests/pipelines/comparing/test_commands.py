@@ -93,6 +93,8 @@ def test_the_settings_of_transfer_are_read_back() -> None:
         "only": ["layer1*", "fc"],
         "mapping": {"keep": "random", "linear_statistics": "off"},
         "matching": {"method": "dp"},
+        "fit": {"data": "my photos@train", "ridge": 0.1},
+        "calibrate": {"data": "digits@train:200"},
         "dtype": "float16",
         "allow_nan": True,
         "seed": 3,

@@ -67,7 +67,11 @@ class Cell:
     @property
     def name(self) -> str:
         """What it is called on the screen."""
-        return " ".join((self.variant.name, *filter(None, (self.point.text,)), f"seed {self.seed}"))
+        return self.named(self.variant.name)
+
+    def named(self, variant: str) -> str:
+        """Return the name under another one of its variant."""
+        return " ".join(filter(None, (variant, self.point.text, f"seed {self.seed}")))
 
 
 @dataclass(frozen=True)
@@ -117,15 +121,7 @@ def short_cell_names(grid: Grid) -> dict[Cell, str]:
     """Return the names of the cells without the words that all variants have in common."""
     words = {variant: variant.words for variant in grid.variants}
     told = [place for place, several in enumerate(zip(*words.values(), strict=True)) if len(set(several)) > 1]
-    return {
-        cell: " ".join(
-            (
-                *filter(None, ("/".join(words[cell.variant][place] for place in told), cell.point.text)),
-                f"seed {cell.seed}",
-            )
-        )
-        for cell in grid.cells
-    }
+    return {cell: cell.named("/".join(words[cell.variant][place] for place in told)) for cell in grid.cells}
 
 
 def source_labels(sources: Sequence[str]) -> dict[str, str]:
