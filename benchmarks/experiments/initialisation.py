@@ -11,17 +11,14 @@ resnet18. What stops in the middle goes on when it is started again.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.experiments.cells import Settings, settings_of, settings_parser
+from benchmarks.experiments.comparison import compare, conclude
 from benchmarks.experiments.feature_crossover import TARGET_CLASSES, make_source
-from benchmarks.measure import show
 from benchmarks.real_data import find_checkpoint, find_data, pick_classes
 
 NAME = "initialisation"
@@ -29,14 +26,12 @@ METHODS = ("he", "tlv", "dpiat", "coherent", "coherent+calibrate", "coherent+fit
 # A tenth of these is held out, and 10,000 are left.
 NUM_IMAGES = 11_111
 NUM_TEST_IMAGES_OF_A_CLASS = 1000
-EPOCHS = 6
 PROTOCOL = (
     *("--lr", "1e-3", "--batch-size", "128", "--image-size", "32"),
     *("--set", "train.optimizer=adamw", "--set", "train.weight_decay=5e-4"),
     *("--set", "train.schedule=one-cycle", "--set", "train.augment=standard"),
 )
 RESNETS = Path(__file__).resolve().parents[2] / "examples" / "akamaster_resnet.py"
-_RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 @dataclass(frozen=True)
@@ -77,40 +72,19 @@ def _cifar10(settings: Settings) -> Path:
     return find_data(settings.data, "cifar10", settings.out.parent / "unpacked")
 
 
-def compare(settings: Settings, pair: Pair, out: Path, methods: str, *, epochs: int) -> dict[str, Any]:
-    """Run `tlv compare`, or what is left of it, and return its report; a start that fails is told of there."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+def measure(settings: Settings, pair: Pair, out: Path, methods: str, *, epochs: int) -> dict[str, Any]:
+    """Run the starts of one pair, or what is left of them, and return the comparison."""
     num_test_images = settings.pick(NUM_TEST_IMAGES_OF_A_CLASS * pair.num_classes, 100)
-    command = (
-        *("compare", "--source", pair.source, "--target-arch", pair.target_arch, "--out", out),
+    return compare(
+        settings,
+        out,
+        *("--source", pair.source, "--target-arch", pair.target_arch),
         *(("--source-arch", pair.source_arch) if pair.source_arch else ()),
         *("--data", f"{pair.data}@train:{settings.pick(NUM_IMAGES, 200)}"),
         *("--test-data", f"{pair.data}@test:{num_test_images}"),
-        *("--methods", methods, "--epochs", epochs, "--seeds", settings.num_seeds, "--jobs", settings.jobs),
+        *("--methods", methods, "--epochs", epochs),
         *PROTOCOL,
-        *("--keep", "none"),
     )
-    ended = subprocess.run([sys.executable, "-m", "tlvcli", *map(str, command)], check=False)
-    if ended.returncode > 1:
-        raise SystemExit(ended.returncode)
-    found: dict[str, Any] = json.loads((out / "compare.json").read_text())["result"]
-    return found
-
-
-def table_of(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each start: mean ± spread of val top-1 by epoch, and of the test images."""
-    return [
-        {
-            "start": variant["method"],
-            **{f"epoch {point['epoch']}": _spread(point["mean"], point["spread"]) for point in variant["curve"]},
-            "test": _spread(variant["test"]["mean"], variant["test"]["spread"]) if variant["test"] else None,
-        }
-        for variant in result["variants"]
-    ]
-
-
-def _spread(mean: float, spread: float | None) -> str:
-    return f"{mean:.3f}" if spread is None else f"{mean:.3f} ± {spread:.3f}"
 
 
 def main() -> None:
@@ -118,20 +92,17 @@ def main() -> None:
     parser = settings_parser(NAME, str(__doc__), num_seeds=3)
     parser.add_argument("--pair", choices=PAIRS, default="squeezenet")
     parser.add_argument("--methods", default=",".join(METHODS), help="with commas; default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=6, help="default: %(default)s")
     parser.add_argument("--half", default="coherent", help="starts for half the epochs, or none; default: %(default)s")
     given = parser.parse_args()
     settings = settings_of(f"{NAME}_{given.pair}", given)
-    pair, out = PAIRS[given.pair](settings), settings.out / given.pair
-    runs = {f"{settings.pick(EPOCHS, 2)} epochs": (given.methods, settings.pick(EPOCHS, 2), out)}
+    pair, epochs = PAIRS[given.pair](settings), settings.pick(given.epochs, 2)
+    folder = settings.out / f"{given.pair}{f'-{given.epochs}-epochs' if given.epochs != 6 else ''}"
+    found = {f"{epochs} epochs": measure(settings, pair, folder, given.methods, epochs=epochs)}
     if given.half != "none":
-        runs["half the epochs"] = (given.half, settings.pick(EPOCHS // 2, 1), out.with_name(f"{given.pair}-half"))
-    found = {}
-    for words, (methods, epochs, folder) in runs.items():
-        rows = found[words] = table_of(compare(settings, pair, folder, methods, epochs=epochs))
-        show(f"{given.pair}, {words}: val top-1, mean ± standard deviation over {settings.num_seeds} seeds", rows)
-    _RESULTS.mkdir(exist_ok=True)
-    path = _RESULTS / f"{settings.name}{'.quick' * settings.quick}.json"
-    path.write_text(json.dumps({"seeds": settings.num_seeds, **found}, indent=1) + "\n")
+        half = folder.with_name(f"{folder.name}-half")
+        found["half the epochs"] = measure(settings, pair, half, given.half, epochs=epochs // 2)
+    conclude(settings, found)
 
 
 if __name__ == "__main__":
