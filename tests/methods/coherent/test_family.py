@@ -25,6 +25,7 @@ from tlvcli.methods.coherent.plan import plan_coherent
 from tlvcli.methods.execute import execute
 from tlvcli.models.builders import build, build_skeleton
 from tlvcli.models.graph import graph_of_module, graph_of_tensors
+from tlvcli.models.load_state import load_state
 
 Net = Callable[..., nn.Module]
 
@@ -61,7 +62,7 @@ def test_a_copy_of_the_same_architecture_computes_the_same_to_the_bit(name: str)
     graph, state = graph_of_module(target), target.state_dict()
     tensors = TensorsInMemory(source.state_dict())
     made = plan_coherent(tensors, graph_of_module(source), state, graph, options=CoherentOptions(), seed=0)
-    target.load_state_dict(dict(execute(made, tensors, state)))
+    load_state(target, dict(execute(made, tensors, state)))
     # Transformers take their own size alone, and Inception nothing below 75 px.
     size = 224 if name.startswith(("vit", "swin")) else 96
     images = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
@@ -112,6 +113,18 @@ def test_uneven_shares_tell_copies_apart(plan: Planner, shares: float, part: boo
     cosine = F.cosine_similarity(gradient[::2].flatten(1), gradient[1::2].flatten(1))
     assert bool((cosine < 0.999).any()) is part
     assert part or torch.allclose(gradient[::2], gradient[1::2], rtol=1e-4, atol=1e-5)
+
+
+class _Summed(nn.Sequential):
+    def forward(self, images: Tensor) -> Tensor:
+        return self[1](torch.cumsum(self[0](images), dim=1)).mean((2, 3))  # type: ignore[no-any-return]
+
+
+def test_operations_that_channels_are_not_followed_through_are_named(plan: Planner) -> None:
+    source, target = (_Summed(nn.Conv2d(3, width, 3), nn.Conv2d(width, 5, 3)) for width in (4, 8))
+    warnings = plan("coherent", source, target)[0].warnings
+    assert any("through the operation cumsum" in warning for warning in warnings)
+    assert not plan("coherent", plain_net(), plain_net((16, 24)))[0].warnings
 
 
 def test_another_width_takes_the_nearest_channels(plan: Planner) -> None:

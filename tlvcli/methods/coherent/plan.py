@@ -8,6 +8,7 @@ family takes blocks collapsed into single kernels.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tlvcli.core.channels import ChannelGroups
@@ -23,6 +24,9 @@ from tlvcli.methods.coherent.pairs import pair_by_channels
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# They make one number of many channels, and leave every channel in its place.
+_KEEP_ORDER = ("layer normalisation", "group normalisation", "attention", "softmax")
 
 
 def plan_coherent(
@@ -45,7 +49,8 @@ def plan_coherent(
     plan = (
         plan_family(source, target_graph, (groups, own), pairs, options=options, seed=seed) if pairs.is_family else None
     )
-    return plan or plan_across(source, (groups, own), target_graph, options=options, seed=seed)
+    plan = plan or plan_across(source, (groups, own), target_graph, options=options, seed=seed)
+    return replace(plan, warnings=(*plan.warnings, *_say_what_is_mixed(own)))
 
 
 def _trace(graph: ModelGraph) -> tuple[ChannelGroups | None, str]:
@@ -56,6 +61,14 @@ def _trace(graph: ModelGraph) -> tuple[ChannelGroups | None, str]:
         return graph.channels(), ""
     except TlvError as error:
         return None, f"cannot be traced ({error.message})"
+
+
+def _say_what_is_mixed(groups: ChannelGroups) -> tuple[str, ...]:
+    """Return a warning that names the operations behind which no channel is known, if there are any."""
+    mixing = [reason for reason, channels in groups.mixed.items() if len(channels) and reason not in _KEEP_ORDER]
+    if not mixing:
+        return ()
+    return (f"no way of channels through {', '.join(mixing)}: what reads it need not take what its writer took",)
 
 
 def _copy(graph: ModelGraph) -> TransferPlan:

@@ -23,6 +23,7 @@ from tlvcli.methods.fitting.patches import Fittable
 from tlvcli.methods.fitting.points import FitPoint, Skipped, find_points
 from tlvcli.methods.fitting.sight import Sight, UnseenError
 from tlvcli.methods.fitting.turn import Batches, FittedLayer, take_turn
+from tlvcli.models.load_state import load_state
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -82,7 +83,7 @@ def fit(
     for number, (sight, _) in enumerate(turns):
         turn = take_turn(sight, partial(theirs, number), shown, num_images, options)
         rows.update((row.layer, row) for row in turn.rows)
-        work.load_state_dict(turn.tensors, strict=False)
+        load_state(work, turn.tensors)
     layers = tuple(rows[point.layer] for point in points)
     _refuse_too_few(layers)
     before = target.state_dict()

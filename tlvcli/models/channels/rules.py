@@ -92,7 +92,7 @@ def _pad(tracer: ChannelTracer, call: Call) -> Sequence[Value]:
 
 
 def _activate(tracer: ChannelTracer, call: Call) -> Sequence[Value]:
-    value = tracer.value(call.args[0])
+    value = tracer.value(tensors_in(call.args)[0])  # a power has a number first, perhaps
     name = call.name.removesuffix("_")
     if name == "hardtanh" and call.args[1:] == (0.0, 6.0):
         name = "relu6"
@@ -189,7 +189,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("relu", "relu6", "hardtanh", "leaky_relu", "elu", "celu", "selu", "prelu", "rrelu"), _activate),
     **dict.fromkeys(("gelu", "silu", "mish", "hardswish", "softplus", "log_sigmoid", "tanh"), _activate),
     **dict.fromkeys(("sigmoid", "hardsigmoid", "clamp", "clamp_min", "clamp_max", "exp", "sqrt"), _activate),
-    **dict.fromkeys(("rsqrt", "pow", "neg", "abs", "erf", "square", "log", "reciprocal"), _activate),
+    **dict.fromkeys(("rsqrt", "pow", "neg", "abs", "erf", "square", "log", "sin", "cos", "reciprocal"), _activate),
     **dict.fromkeys(("add", "sub", "rsub", "mul", "div", "maximum", "minimum", "_prelu_kernel"), _combine),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm"), _reduce),
     **dict.fromkeys(("empty", "empty_like", "new_empty", "new_zeros", "new_ones", "new_full", "zeros_like"), _nothing),

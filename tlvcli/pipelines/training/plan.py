@@ -24,6 +24,7 @@ from tlvcli.models.builders import build
 from tlvcli.models.call_trace import trace_calls
 from tlvcli.models.graph import graph_of_module
 from tlvcli.models.head import head_tensors
+from tlvcli.models.load_state import load_state
 from tlvcli.pipelines.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ def reinitialise(module: nn.Module, plan: FinetunePlan, architecture: Architectu
     """Write the architecture's own initialisation from `seed` into the tensors that the plan wants afresh."""
     if not plan.reinitialised:
         return
-    new, state = build(architecture, seed=seed).state_dict(), module.state_dict()
-    module.load_state_dict({**state, **{name: new[name] for name in plan.reinitialised}})
+    new = build(architecture, seed=seed).state_dict()
+    load_state(module, {name: new[name] for name in plan.reinitialised})
 
 
 def _refuse_phases(plan: FinetunePlan, config: TrainConfig) -> None:

@@ -63,15 +63,16 @@ def adapt(task: Task, state: Mapping[str, Tensor]) -> Adapted:
     """
     from tlvcli.methods.adaptation.rescale import rescale
     from tlvcli.models.builders import build
+    from tlvcli.models.load_state import load_state
 
     steps, target = task.steps, task.target
     module = build(target.architecture, seed=task.seed).eval().requires_grad_(False)
-    module.load_state_dict(dict(state))
+    load_state(module, state)
     rows: list[AdaptedRow] = []
     warnings: list[str] = []
     if "rescale" in steps.names:
         scaled = rescale(module, task.plan, target.graph)
-        module.load_state_dict(dict(scaled.state), strict=False)
+        load_state(module, scaled.state)
         rows += _rows("rescale", scaled)
     preprocessing = _prepare(task, module, warnings) if steps.images else None
     fitted: set[str] = set()
@@ -79,13 +80,13 @@ def adapt(task: Task, state: Mapping[str, Tensor]) -> Adapted:
         size = task.config.fit.source_size if task.config.fit else None
         view = open_source(task.source, preprocessing, size=size, seed=task.seed, device=steps.device)
         fitting = _fit(task, steps.fit, module, view, preprocessing)
-        module.load_state_dict(dict(fitting.state), strict=False)
+        load_state(module, fitting.state)
         fitted = {name.rpartition(".")[0] for name in fitting.state}
         rows += _fitted_rows(fitting)
         warnings += [*view.warnings, *fitting.warnings]
     if steps.calibrate and preprocessing:
         calibrated = _calibrate(task, steps.calibrate, module, preprocessing, fitted)
-        module.load_state_dict(dict(calibrated.state), strict=False)
+        load_state(module, calibrated.state)
         rows += _rows("calibrate", calibrated)
         warnings += [*calibrated.warnings, *_changed_copies(task.plan, calibrated)]
     return Adapted(module.cpu().state_dict(), tuple(rows), tuple(warnings), preprocessing)
