@@ -5,17 +5,20 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-oldest fuzz faults wheel audit check lint type bench docs golden clean
+.PHONY: help setup demo test test-oldest fuzz faults wheel lock audit check lint type bench docs golden clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-setup: $(READY)  ## make .venv and install tlv with its development tools
+setup: $(READY)  ## make .venv and install tlv with its development tools; LOCKED=1 takes the versions of requirements-dev.txt
+
+LOCK := requirements-dev.txt
+LOCKED ?=
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[dev,bench]'
+	$(BIN)/pip install --quiet $(if $(LOCKED),--constraint $(LOCK)) --editable '.[dev,bench]'
 	@touch $@
 
 demo: $(READY)  ## train a source, transfer it, train and evaluate the target, beside a He start (no network)
@@ -57,13 +60,21 @@ $(OLDEST)/.ready: pyproject.toml
 	$(OLDEST)/bin/pip install --quiet --no-deps --editable .
 	@touch $@
 
-AUDIT := .venv-audit
+TOOLS := .venv-tools
+
+$(TOOLS)/.ready:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet uv pip-audit
+	@touch $@
+
+# One file for every Python that we support and every system; torchvision says itself which torch it fits.
+lock: $(TOOLS)/.ready  ## pin every package of .venv, at its newest, in requirements-dev.txt
+	$(TOOLS)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --extra dev --extra bench --output-file $(LOCK) pyproject.toml
 
 # Strict, for pip-audit calls clean what it could not look up.
-audit: $(READY)  ## look up known vulnerabilities of every package in .venv; fails where PyPI does not answer
-	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/pip install --quiet pip-audit; }
-	$(BIN)/pip freeze --exclude-editable > $(AUDIT)/frozen.txt
-	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement $(AUDIT)/frozen.txt
+audit: $(TOOLS)/.ready  ## look up known vulnerabilities of every package in requirements-dev.txt; fails where PyPI does not answer
+	$(TOOLS)/bin/pip-audit --strict --no-deps --disable-pip --requirement $(LOCK)
 
 check: lint type test  ## everything CI checks
 
@@ -85,4 +96,4 @@ golden: $(READY)  ## compare with what the authors' code computed
 	$(BIN)/python -m pytest tests/methods/test_tlv_reference.py
 
 clean:  ## remove the environment and every generated file
-	rm -rf $(VENV) $(OLDEST) $(AUDIT) demo-run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(OLDEST) $(TOOLS) demo-run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -55,7 +55,7 @@ def vgg(settings: Settings) -> Pair:
     """Return a pair of data sets of one kind; the source is trained first, once."""
     cifar10 = _cifar10(settings)
     target = pick_classes(cifar10, settings.out / "data" / "target", TARGET_CLASSES)
-    source = make_source(settings, cifar10, num_images=10_000, epochs=6)
+    source = make_source(settings, cifar10)
     return Pair(source, "resnet18", target, len(TARGET_CLASSES))
 
 

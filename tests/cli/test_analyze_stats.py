@@ -52,6 +52,19 @@ def test_a_row_for_each_layer_within_80_columns(
     assert max(map(len, lines[:3])) <= 80
 
 
+@pytest.mark.parametrize("height", [2, 40])
+def test_what_a_long_table_scrolls_away_comes_again(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, height: int
+) -> None:
+    for name, value in (("COLUMNS", "80"), ("LINES", str(height)), ("FORCE_COLOR", "1"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    assert run([*arguments, "--fraction", "1", "--quiet"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    places = [place for place, line in enumerate(lines, start=1) if line.endswith(" 34 of 34 kernels (100%)")]
+    assert len(places) == (2 if height == 2 else 1)
+    assert (places[-1] == len(lines)) == (height == 2)
+
+
 def test_the_null_has_a_column_and_a_mark(
     arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tlvcli.cli.console import count, results, safe, shape, size, warn, write_columns
+from tlvcli.cli.console import count, messages, results, safe, shape, size, warn, write_columns
 
 ROWS = [("name", "n", "why"), ("features.0.conv.long.weight", "7", "because it is so and no other way")]
 
@@ -44,3 +44,25 @@ def test_a_sample_of_100_images_is_no_emoji(capsys: pytest.CaptureFixture[str]) 
     shown = capsys.readouterr()
     assert shown.out == "digits@train:100: trained\n"
     assert shown.err == "warning: digits@train:100: small\n"
+
+
+class _Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_message_on_a_terminal_cuts_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "epoch 1/2: train loss 2.3756, val loss 2.3076, val top-1 10.00%, 98 images/s"
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    screen, file = _Screen(), io.StringIO()
+    monkeypatch.setattr("sys.stderr", screen)
+    messages().print(words)
+    lines = screen.getvalue().splitlines()
+    assert len(lines) == 2
+    assert " ".join(line.strip() for line in lines) == words
+    monkeypatch.setattr("sys.stderr", file)
+    messages().print(words)
+    assert file.getvalue() == f"{words}\n"

@@ -135,26 +135,30 @@ def test_json_is_the_report_and_nothing_else(checkpoint: Path, tmp_path: Path) -
     assert len(report["result"]["rows"]) == report["result"]["num_tensors"] == 52
 
 
-def test_flags_beat_the_file_and_set_beats_flags(checkpoint: Path, tmp_path: Path) -> None:
+def test_flags_beat_the_file_and_set_beats_flags(
+    capsys: pytest.CaptureFixture[str], checkpoint: Path, tmp_path: Path
+) -> None:
     (tmp_path / "c.yaml").write_text("num-classes: 4\nseed: 3\nmapping: {shuffle: off, keep: random}\n")
-    done = tlv(
+    words = [
         "transfer", str(checkpoint), "squeezenet1_1", str(tmp_path / "o.safetensors"), "--dry-run", "--json",
         "--config", str(tmp_path / "c.yaml"), "--method", "tlv", "--seed", "5",
         "--set", "mapping.keep=max-var", "--set", "num_classes=6",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    config = json.loads(done.stdout)["config"]
+    ]  # fmt: skip
+    assert run(words) == 0
+    config = json.loads(capsys.readouterr().out)["config"]
     assert (config["seed"], config["num_classes"]) == (5, 6)
     assert (config["mapping"]["keep"], config["mapping"]["shuffle"]) == ("max-var", "off")
 
 
-def test_a_reports_config_is_a_config_file(checkpoint: Path, tmp_path: Path) -> None:
-    first = tlv("transfer", str(checkpoint), "squeezenet1_1", str(tmp_path / "o.safetensors"), "--json", "--seed", "2")
-    report = json.loads(first.stdout)
+def test_a_reports_config_is_a_config_file(
+    capsys: pytest.CaptureFixture[str], checkpoint: Path, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "o.safetensors")
+    assert run(["transfer", str(checkpoint), "squeezenet1_1", out, "--json", "--seed", "2"]) == 0
+    report = json.loads(capsys.readouterr().out)
     (tmp_path / "again.json").write_text(json.dumps(report["config"]))
-    again = tlv("transfer", "--config", str(tmp_path / "again.json"), "--force", "--json")
-    assert again.returncode == 0, again.stderr
-    assert json.loads(again.stdout)["outputs"] == report["outputs"]
+    assert run(["transfer", "--config", str(tmp_path / "again.json"), "--force", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["outputs"] == report["outputs"]
 
 
 def test_a_report_in_the_way_is_refused_before_the_work(

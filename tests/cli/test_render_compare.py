@@ -127,3 +127,38 @@ def test_a_pipe_gets_a_line_for_each_variant(shown: Any) -> None:
     lines = shown(_report(*METHODS), None)
     assert [line.split()[0] for line in lines[1:5]] == list(METHODS)
     assert all("(-0.40 to +2.80)" in line for line in lines[2:5])
+
+
+def _with_difference(difference: Difference) -> Report[CompareResult]:
+    report = _report("he", "tlv", "coherent")
+    variants = [
+        variant if variant.is_baseline else variant.model_copy(update={"difference": difference})
+        for variant in report.result.variants
+    ]
+    return report.model_copy(update={"result": report.result.model_copy(update={"variants": variants})})
+
+
+def test_two_seeds_have_an_interval_and_no_p(shown: Any) -> None:
+    # Of 1 and 1.02 points: their p is small by the luck of lying close.
+    found = Difference(seeds=2, mean=0.0101, low=0.0088, high=0.0114, p=0.006, p_holm=0.012)
+    lines = shown(_with_difference(found), None)
+    assert lines[0].split()[-4:-1] == ["difference", "epochs", "to"]
+    assert "(+0.88 to +1.14)" in lines[1 + 1]
+    said = " ".join(lines)
+    assert "no p: two seeds are too few for a test" in said
+    assert "With 2 seeds a difference is told from chance only beyond 9.0 times" in said
+    assert "0.012" not in said
+    assert "may be chance." not in said
+
+
+@pytest.mark.parametrize(("seeds", "p", "reach", "is_chance"), [(3, 0.06, "2.5", True), (5, 0.01, None, False)])
+def test_a_reader_is_kept_from_taking_chance_for_a_gain(
+    shown: Any, seeds: int, p: float, reach: str | None, is_chance: bool
+) -> None:
+    found = Difference(seeds=seeds, mean=0.01, low=0.001, high=0.02, p=p / 2, p_holm=p)
+    said = " ".join(shown(_with_difference(found), None))
+    assert "p: t-test paired over seeds, adjusted by Holm for all rows" in said
+    assert ("told from chance only beyond" in said) == (reach is not None)
+    assert f"beyond {reach} times" in said or reach is None
+    assert ("That coherent differs from he at all may be chance." in said) == is_chance
+    assert "for other seeds on the same images, not for other images." in said

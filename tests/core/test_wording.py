@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tlvcli.core.wording import counted
+from tlvcli.core.wording import counted, rate
 
 
 def test_one_is_singular_and_thousands_are_separated() -> None:
@@ -12,3 +12,7 @@ def test_one_is_singular_and_thousands_are_separated() -> None:
         "2 images",
         "1,234 images",
     ]
+
+
+def test_a_low_rate_has_a_digit_more() -> None:
+    assert [rate(value) for value in (0.04, 0.4, 9.4, 12.6, 1250.4)] == ["0.0", "0.4", "9.4", "13", "1,250"]

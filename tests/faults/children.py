@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -70,6 +72,18 @@ def _stream(number: int) -> Any:
 def finish(arguments: Sequence[str], log: Path, *, before: Callable[[], object] = lambda: None) -> int:
     """Run a command line in a child and return its exit code."""
     return start(arguments, log, before=before).wait()
+
+
+def leave_little_memory() -> None:
+    """Let this process have 300 MB more than it has."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    take = ctypes.CDLL(None).malloc
+    take.argtypes, take.restype = [ctypes.c_size_t], ctypes.c_void_p
+    # What the tests before gave back to malloc would do for the image: it is taken first.
+    resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+    while take(8_000_000):
+        pass
+    resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000,) * 2)
 
 
 def kill_sometime(child: Child, folder: Path, *, within: float, lot: random.Random) -> int | None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import os
-import resource
 import shutil
 import signal
 import time
@@ -18,7 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from tests.faults.children import Child, finish, start
+from tests.faults.children import Child, finish, leave_little_memory, start
 from tests.faults.conftest import Place
 from tlvcli.core.errors import TlvError
 from tlvcli.pipelines import checkpoints
@@ -129,21 +127,10 @@ def test_an_image_that_no_memory_holds(place: Place, photos: Path, tmp_path: Pat
     shutil.copytree(photos / "train" / "ant", tmp_path / "ant")
     Image.new("1", (11_000, 11_000)).save(tmp_path / "ant" / "0.png")
     predict = ["predict", f"{place.network}@random", str(tmp_path / "ant"), *_DATA, "--workers", workers, "--quiet"]
-    assert finish([*predict, "--json"], place.log, before=_leave_little_memory) == 1
+    assert finish([*predict, "--json"], place.log, before=leave_little_memory) == 1
     report = json.loads(place.log.read_text())
     (unreadable,) = report["result"]["unreadable"]
     assert unreadable["error"].endswith("0.png: its pixels take more memory than there is")
-
-
-def _leave_little_memory() -> None:
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    take = ctypes.CDLL(None).malloc
-    take.argtypes, take.restype = [ctypes.c_size_t], ctypes.c_void_p
-    # What the tests before gave back to malloc would do for the image: it is taken first.
-    resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
-    while take(8_000_000):
-        pass
-    resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000,) * 2)
 
 
 def _children(child: Child) -> list[int]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.hostile.executions import MARK_NAME
 from tests.hostile.pickles import call, in_zip, name_of, text
@@ -25,18 +27,33 @@ def hostile(tmp_path: Path) -> Path:
     [
         ["inspect", "FILE"],
         ["inspect", "FILE", "--stats"],
+        ["inspect", "squeezenet1_1@random", "--against", "FILE"],
         ["transfer", "FILE", "resnet18", "FOLDER/out.safetensors"],
+        ["transfer", "squeezenet1_1@random", "squeezenet1_1", "FOLDER/out.safetensors", "--target-checkpoint", "FILE"],
         ["convert", "FILE", "FOLDER/out.safetensors"],
         ["eval", "FILE", "--data", "digits"],
+        ["eval", "squeezenet1_1@random", "--data", "digits", "--against", "FILE"],
+        ["predict", "FILE", "IMAGE"],
+        ["analyze-stats", "FILE", "--source", "digits@train", "--target", "digits@test"],
+        ["analyze-stats", "squeezenet1_1@random", "--against", "FILE", "--data", "digits"],
         ["train", "FILE", "--data", "digits", "--out", "FOLDER/run"],
         ["train", "squeezenet1_1@random", "--data", "digits", "--out", "FOLDER/run", "--mask", "FILE"],
+        ["train", "squeezenet1_1@random", "--data", "digits", "--out", "FOLDER/run", "--crossover", "FILE"],
+        ["compare", "--source", "FILE", "--data", "digits", "--out", "FOLDER/grid"],
     ],
     ids=lambda arguments: " ".join(arguments),
 )
 def test_every_command_refuses(
-    hostile: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], tmp_path: Path
+    hostile: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    words = [word.replace("FILE", str(hostile)).replace("FOLDER", str(tmp_path)) for word in arguments]
+    image = tmp_path_factory.mktemp("image") / "image.png"
+    Image.new("RGB", (8, 8)).save(image)
+    names = {"FILE": str(hostile), "FOLDER": str(tmp_path), "IMAGE": str(image)}
+    words = [re.sub("|".join(names), lambda found: names[found[0]], word) for word in arguments]
     assert run([*words, "--quiet"]) == 2
     said = capsys.readouterr()
     assert said.out == ""

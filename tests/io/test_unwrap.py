@@ -149,8 +149,13 @@ def test_real_wrappers() -> None:
     assert (list(averaged.tensors), averaged.prefix, averaged.ignored) == (plain, "module.", ("n_averaged",))
     parallel = unwrap({"model": nn.DataParallel(module).state_dict()}, FILE, None)
     assert (list(parallel.tensors), parallel.prefix) == (plain, "module.")
+
+
+@pytest.mark.slow  # torch.compile imports for seconds
+def test_a_compiled_module() -> None:
+    module = nn.Conv2d(1, 2, 3)
     compiled = unwrap(torch.compile(module).state_dict(), FILE, None)
-    assert (list(compiled.tensors), compiled.prefix) == (plain, "_orig_mod.")
+    assert (list(compiled.tensors), compiled.prefix) == (["weight", "bias"], "_orig_mod.")
 
 
 def test_no_average_in_a_plain_state_dict() -> None:

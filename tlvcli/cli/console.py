@@ -28,8 +28,10 @@ def results() -> Console:
 
 
 def messages() -> Console:
-    """Return the console on stderr."""
-    return Console(file=cast("IO[str]", _Unheard(sys.stderr)), highlight=False, emoji=False, soft_wrap=True)
+    """Return the console on stderr; a terminal gets no word cut in two, a file each message on one line."""
+    console = Console(file=cast("IO[str]", _Unheard(sys.stderr)), highlight=False, emoji=False)
+    console.soft_wrap = not console.is_terminal
+    return console
 
 
 class _Unheard:

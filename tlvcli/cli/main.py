@@ -14,6 +14,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
+from tlvcli.cli.shortage import OUT_OF_MEMORY, find_shortage
 from tlvcli.core.errors import TlvError, printable
 from tlvcli.core.processes import ENDED_WITH_ANOTHER, ToldForAllError
 
@@ -38,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return _dispatch(arguments)
     except TlvError as error:
-        _draw(error, as_json=as_json)
+        _draw(find_shortage(error) or error, as_json=as_json)
         _show_cause(error, debug=debug)
         return error.exit_code
     except (BrokenPipeError, SystemExit):
@@ -56,6 +57,10 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
             _drop_results()
             return _refuse_stdout(error, as_json=as_json, debug=debug)
+        if shortage := find_shortage(error):
+            _draw(shortage, as_json=as_json)
+            _show_cause(error, debug=debug)
+            return shortage.exit_code
         name = f"{type(error).__name__}: {error}".splitlines()[0]
         _draw(TlvError("internal", name, "this is a bug of tlv; --debug shows where"), as_json=as_json)
         _show_cause(error, debug=debug)
@@ -126,7 +131,8 @@ def _draw(error: TlvError, *, as_json: bool) -> None:
 
 def _is_told_elsewhere(error: TlvError) -> bool:
     """Return whether, of the processes that torchrun started, another one tells this error."""
-    if os.environ.get("WORLD_SIZE", "1") == "1" or isinstance(error, ToldForAllError) or error.error_id == "internal":
+    of_one_alone = error.error_id in ("internal", OUT_OF_MEMORY)
+    if os.environ.get("WORLD_SIZE", "1") == "1" or isinstance(error, ToldForAllError) or of_one_alone:
         return False
     # What goes wrong before processes meet, as a misspelt flag, goes wrong in all of them.
     return error.error_id == ENDED_WITH_ANOTHER or os.environ.get("LOCAL_RANK", "0") != "0"

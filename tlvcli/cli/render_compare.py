@@ -92,11 +92,12 @@ def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
 
 
 def _write_best(console: Console, result: CompareResult) -> None:
-    failed = f", [red]{result.num_failed} failed[/]; --verbose names them" if result.num_failed else ""
+    failed = f", [red]{result.num_failed} failed[/]" if result.num_failed else ""
     seconds = sum(cell.seconds or 0.0 for cell in result.cells)
     _say(
         console,
-        f"{counted(result.num_cells, 'cell')}, {result.num_trained} trained{failed}, {duration(seconds)} of training",
+        f"{counted(result.num_cells, 'cell')}, {result.num_trained} trained{failed}, {duration(seconds)} of training"
+        + ("; compare.html says why" if result.num_failed else ""),
     )
     best = next((variant for variant in result.variants if variant.name == result.winner), None)
     if best:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tlvcli.cli.console import count, results, safe, write_columns, write_fact
 from tlvcli.core.report import Report
+from tlvcli.core.wording import rate
 from tlvcli.pipelines.eval import EvalResult
 from tlvcli.pipelines.evaluating.result import Interval, Measures
 
@@ -22,7 +23,7 @@ def render(report: Report[EvalResult], verbose: bool) -> None:
     top5 = "" if result.top5 is None else f"  top-5 {result.top5:.2%}"
     console.print(
         f"[bold]top-1 {result.top1:.2%}[/]{top5}  loss {result.loss:.4f}  on {count(result.images)} images "
-        f"({safe(report.config['data'])}, {result.split}), {result.images_per_second:,.0f} images/s, "
+        f"({safe(report.config['data'])}, {result.split}), {rate(result.images_per_second)} images/s, "
         f"{report.run.device}, {result.precision}",
         soft_wrap=True,
     )
@@ -131,7 +132,24 @@ def _write_rivals(console: Console, report: Report[EvalResult]) -> None:
         )
         for rival in result.against
     ]
-    write_columns(console, [head, first, *others], right=range(1, len(head)), cut=0, bold=(0,))
+    rows = [head, first, *others]
+    figures = [
+        "".join(f"  {cell}" for cell in cells)
+        for cells in zip(*map(_aligned, list(zip(*rows, strict=True))[1:]), strict=True)
+    ]
+    if console.is_terminal and max(len(row[0]) for row in rows) + len(figures[0]) > console.width:
+        # Cut in the middle, as run/he/best.safetensors and run/tlv/best.safetensors would be, names may read alike.
+        console.print(f"[bold]{figures[0]}[/]", soft_wrap=True)
+        for row, line in zip(rows[1:], figures[1:], strict=True):
+            console.print(f"{safe(row[0])}\n{line}", soft_wrap=True)
+        console.print()
+    else:
+        write_columns(console, rows, right=range(1, len(head)), cut=0, bold=(0,))
+
+
+def _aligned(column: tuple[str, ...]) -> list[str]:
+    width = max(map(len, column))
+    return [cell.rjust(width) for cell in column]
 
 
 def _figures(measures: Measures) -> tuple[str, str, str]:

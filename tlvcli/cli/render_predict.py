@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rich.markup import escape
 
 from tlvcli.cli.console import count, messages, results, safe, write_columns, write_fact
-from tlvcli.core.errors import TlvError
+from tlvcli.core.errors import TlvError, printable
 from tlvcli.core.report import Report
-from tlvcli.core.wording import counted
+from tlvcli.core.wording import counted, rate
 from tlvcli.pipelines.predicting.config import PredictConfig
 from tlvcli.pipelines.predicting.result import Candidate, Prediction, PredictResult
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _SHOWN_CLASSES = 5
+_INDENT = 4
 
 
 def render(report: Report[PredictResult], verbose: bool) -> None:
@@ -25,8 +32,11 @@ def render(report: Report[PredictResult], verbose: bool) -> None:
     if result.predictions is not None:
         several = report.config["top"] > 1
         head = ("image", "label", "probability", *(("then",) if several else ()))
-        rows = [_row(prediction, several=several) for prediction in result.predictions]
-        write_columns(console, [head, *rows], right=(2,), cut=0, bold=(0,))
+        rows = [head, *(_row(prediction, several=several) for prediction in result.predictions)]
+        if several and console.is_terminal and _width(rows) > console.width:
+            _write_under_names(console, result.predictions)
+        else:
+            write_columns(console, rows, right=(2,), cut=0, bold=(0,))
     elif result.classes:
         shown = result.classes if verbose else result.classes[:_SHOWN_CLASSES]
         more = len(result.classes) - len(shown)
@@ -46,7 +56,7 @@ def render(report: Report[PredictResult], verbose: bool) -> None:
         )
     console.print(
         f"{counted(result.images, 'image')} by [bold]{safe(result.architecture.name)}[/], "
-        f"{result.images_per_second:,.0f} images/s, {report.run.device}, {result.precision}",
+        f"{rate(result.images_per_second)} images/s, {report.run.device}, {result.precision}",
         soft_wrap=True,
     )
     for output in report.outputs:
@@ -87,6 +97,20 @@ def refuse_unreadable(report: Report[PredictResult], *, quiet: bool) -> int:
 def _as_given(prediction: Prediction) -> dict[str, Any]:
     """Return the fields of a prediction that say something."""
     return {key: value for key, value in prediction.model_dump().items() if value not in (None, [])}
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    return sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True)) - 2
+
+
+def _write_under_names(console: Console, predictions: Sequence[Prediction]) -> None:
+    """Write the classes of each image below its name: beside it, a terminal has no room for both."""
+    for prediction in predictions:
+        said = ", ".join(" ".join(_words(one)) for one in prediction.top) or "not read"
+        console.print(f"[bold]{safe(prediction.path)}[/]", soft_wrap=True)
+        for line in textwrap.wrap(printable(said), console.width - _INDENT):
+            console.print(" " * _INDENT + escape(line), soft_wrap=True)
+    console.print()
 
 
 def _row(prediction: Prediction, *, several: bool) -> tuple[str, ...]:

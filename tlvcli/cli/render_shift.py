@@ -39,17 +39,24 @@ def render_shift(
     write_columns(console, rows, right=numbers, cut=0, bold=(0,))
     for label, text in _facts(section, verbose=verbose):
         write_fact(console, label, text)
+    if console.is_terminal and len(rows) > console.height:
+        write_fact(console, *_shifted(section))  # its first place has scrolled away
 
 
 def _summary(section: ShiftSection) -> Iterator[tuple[str, str]]:
     overall = section.overall
-    expected = f"; {overall.expected_share:.0%} would be by chance" if overall.expected_share else ""
     yield "network", section.architecture.name
     yield "source", _images(section.source)
     yield "target", _images(section.target)
-    yield "shifted", f"{count(overall.shifted)} of {count(overall.kernels)} kernels ({overall.share:.0%}){expected}"
+    yield _shifted(section)
     yield "by depth", f"first third of the layers {overall.early_share:.0%}, last third {overall.late_share:.0%}"
     yield "advice", overall.advice
+
+
+def _shifted(section: ShiftSection) -> tuple[str, str]:
+    overall = section.overall
+    expected = f"; {overall.expected_share:.0%} would be by chance" if overall.expected_share else ""
+    return "shifted", f"{count(overall.shifted)} of {count(overall.kernels)} kernels ({overall.share:.0%}){expected}"
 
 
 def _images(seen: ImagesSeen) -> str:

@@ -34,8 +34,12 @@ def render(report: Report[TrainResult], verbose: bool) -> None:
         console,
         f"[bold]{safe(result.architecture.name)}[/] on {safe(config['data'])}: "
         f"{count(result.num_train_images)} training and {count(result.num_val_images)} val images, "
-        f"{len(result.class_names)} classes, {recipe}{safe(result.strategy)}: "
-        f"{count(result.trained_parameters)} parameters trained, {report.run.device}, {result.precision}",
+        f"{len(result.class_names)} classes",
+    )
+    _say(
+        console,
+        f"{recipe}{safe(result.strategy)}: {count(result.trained_parameters)} parameters trained, "
+        f"{safe(report.run.device)}, {result.precision}",
     )
     if result.epochs:
         _write_best(console, result)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar, get_origin
+from typing import Annotated, Any, TypeVar, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from tlvcli.core.errors import TlvError, did_you_mean
 
@@ -22,6 +22,9 @@ class Config(BaseModel):
             return {str(key).replace("-", "_"): value for key, value in values.items()}
         return values
 
+
+# A list of words, of which a user may write one without a list.
+WordList = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 

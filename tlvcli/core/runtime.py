@@ -27,13 +27,13 @@ def choose_device(name: str) -> torch.device:
         TlvError: `device-unavailable`, when the machine has no such device, or the name is none; `device-shared`, where
             several processes would take one GPU.
     """
+    kind, _, index = name.partition(":")
+    if name != "auto" and (kind not in ("cpu", "cuda") or (index and not index.isdecimal())):
+        raise TlvError("device-unavailable", f"no device is called {name}", "use auto, cpu, cuda or cuda:N")
     import torch
 
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
-        raise TlvError("device-unavailable", f"no device is called {name}", "use auto, cpu, cuda or cuda:N")
+        name = kind = "cuda" if torch.cuda.is_available() else "cpu"
     processes = find_processes()
     if kind == "cuda" and processes.several:
         if index:

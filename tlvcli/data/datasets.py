@@ -44,14 +44,7 @@ def open_dataset(
     Raises:
         TlvError: `data-split-missing`, `data-one-class`, or what is wrong with the files.
     """
-    splits = splits_of(reference)
-    if split not in splits:
-        has = "is not divided into splits" if splits == ("all",) else f"has {', '.join(splits)}"
-        raise TlvError(
-            "data-split-missing",
-            f"{reference.text}: no split {split}; the data set {has}",
-            f"use @{splits[0]}",
-        )
+    _refuse_missing_split(reference, split)
     if reference.kind == "digits":
         dataset = open_digits(split)
     elif reference.root is None:
@@ -73,10 +66,20 @@ def open_evaluation_data(
     reference: DataReference, *, data_seed: int, download: bool = False, one_class: bool = False
 ) -> ImageDataset:
     """Open the split that `reference` names; without one test, else val, else what there is."""
+    dataset = open_dataset(reference, evaluation_split(reference), download=download, one_class=one_class)
+    return draw_sample(dataset, reference, data_seed)
+
+
+def evaluation_split(reference: DataReference) -> str:
+    """Return the split that `reference` names; without one test, else val, else what there is.
+
+    Raises:
+        TlvError: `data-split-missing`.
+    """
     splits = splits_of(reference)
     split = reference.split or next((name for name in ("test", "val") if name in splits), splits[0])
-    dataset = open_dataset(reference, split, download=download, one_class=one_class)
-    return draw_sample(dataset, reference, data_seed)
+    _refuse_missing_split(reference, split)
+    return split
 
 
 def open_training_data(reference: DataReference, *, data_seed: int, download: bool = False) -> TrainingData:
@@ -86,17 +89,9 @@ def open_training_data(reference: DataReference, *, data_seed: int, download: bo
         TlvError: `data-split-invalid`, `data-split-missing`, `data-class-empty`, `data-classes-differ` or
             `data-too-small`.
     """
-    splits = splits_of(reference)
-    usable = next((split for split in splits if split in ("train", "all")), None)
-    hint = f"use @{usable}, or none" if usable else "put a folder train beside it, with a folder for each class"
-    if reference.split in ("val", "test"):
-        raise TlvError("data-split-invalid", f"{reference.text}: {reference.split} is not for training", hint)
-    if usable is None:
-        has = f"the data set has {', '.join(splits)}, and nothing to train on"
-        raise TlvError("data-split-missing", f"{reference.text}: {has}", hint)
-    split = reference.split or ("train" if "train" in splits else "all")
+    split = training_split(reference)
     train = draw_sample(open_dataset(reference, split, download=download), reference, data_seed)
-    if "val" in splits:
+    if "val" in splits_of(reference):
         data = TrainingData(train, open_dataset(reference, "val", download=download))
         _refuse_other_classes(reference, data)
     else:
@@ -117,6 +112,25 @@ def open_training_data(reference: DataReference, *, data_seed: int, download: bo
     return data
 
 
+def training_split(reference: DataReference) -> str:
+    """Return the split that is trained on: the one that `reference` names, else train, else all there is.
+
+    Raises:
+        TlvError: `data-split-invalid` or `data-split-missing`.
+    """
+    splits = splits_of(reference)
+    usable = next((split for split in splits if split in ("train", "all")), None)
+    hint = f"use @{usable}, or none" if usable else "put a folder train beside it, with a folder for each class"
+    if reference.split in ("val", "test"):
+        raise TlvError("data-split-invalid", f"{reference.text}: {reference.split} is not for training", hint)
+    if usable is None:
+        has = f"the data set has {', '.join(splits)}, and nothing to train on"
+        raise TlvError("data-split-missing", f"{reference.text}: {has}", hint)
+    split = reference.split or ("train" if "train" in splits else "all")
+    _refuse_missing_split(reference, split)
+    return split
+
+
 def draw_sample(dataset: ImageDataset, reference: DataReference, data_seed: int) -> ImageDataset:
     """Return the N images of @SPLIT:N, of every class its share, or all where no N is said.
 
@@ -133,6 +147,17 @@ def draw_sample(dataset: ImageDataset, reference: DataReference, data_seed: int)
         )
     generator = make_generator(data_seed, "sample", dataset.split)
     return dataset.subset(stratified_sample(dataset.labels, reference.num_images, generator))
+
+
+def _refuse_missing_split(reference: DataReference, split: str) -> None:
+    splits = splits_of(reference)
+    if split not in splits:
+        has = "is not divided into splits" if splits == ("all",) else f"has {', '.join(splits)}"
+        raise TlvError(
+            "data-split-missing",
+            f"{reference.text}: no split {split}; the data set {has}",
+            f"use {' or '.join(f'@{name}' for name in splits)}",
+        )
 
 
 def _called(dataset: ImageDataset) -> str:

@@ -26,7 +26,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tif
 
 @dataclass(frozen=True)
 class FolderImages:
-    """Images by path, all of them below `root`."""
+    """Images by path, all of them below `root`, or anywhere where that is empty."""
 
     root: str
     paths: tuple[str, ...]

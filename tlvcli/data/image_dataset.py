@@ -72,12 +72,12 @@ class ImageDataset:
         index = self.indices[position]
         try:
             return _with_channels(self.source.read(index), channels)
-        except MemoryError as error:
+        except MemoryError:
             raise TlvError(
                 "image-unreadable",
                 f"cannot read {self.where(position)}: its pixels take more memory than there is",
                 "make it smaller or take it out of the data set; fewer --workers share what there is",
-            ) from error
+            ) from None  # it is this image, not memory, that is to be told
         # A damaged file makes a decoder raise almost anything: OSError, SyntaxError, struct.error, ...
         except Exception as error:
             reason = "it is missing" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"

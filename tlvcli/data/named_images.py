@@ -6,43 +6,18 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tlvcli.core.errors import TlvError
 from tlvcli.core.wording import counted
-from tlvcli.data.folders import IMAGE_SUFFIXES, file_identity, files_below, folders_below, left_out
+from tlvcli.data.folders import IMAGE_SUFFIXES, FolderImages, files_below, folders_below, left_out
 from tlvcli.data.image_dataset import ImageDataset
-from tlvcli.data.image_files import read_image_file
 from tlvcli.data.torchvision_sets import ImageTraits
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 # Stands for the names in a list, in place of a name.
 LIST = "-"
 # One or more ** in a row, each a whole part of a path.
 _ANY_DEPTH = re.compile(r"(?<![^/])(\*\*(/+|$))+")
-
-
-@dataclass(frozen=True)
-class NamedImages:
-    """Images by path, wherever they lie."""
-
-    paths: tuple[str, ...]
-
-    def read(self, index: int) -> Image:
-        """Decode one file as folders do."""
-        return read_image_file(self.paths[index])
-
-    def where(self, index: int) -> str:
-        """Return the path."""
-        return self.paths[index]
-
-    def identity(self, index: int) -> bytes:
-        """Return the path, the file's size, and a hash of its ends."""
-        return file_identity(self.paths[index], "")
 
 
 def name_images(names: Iterable[str], listed: Sequence[str]) -> ImageDataset:
@@ -69,7 +44,7 @@ def name_images(names: Iterable[str], listed: Sequence[str]) -> ImageDataset:
         class_names=("",),
         labels=(0,) * len(paths),
         indices=tuple(range(len(paths))),
-        source=NamedImages(tuple(paths)),
+        source=FolderImages("", tuple(paths)),
         traits=ImageTraits(),
         warnings=tuple(warnings),
     )

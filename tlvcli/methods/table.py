@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tlvcli.core.config import Config
 from tlvcli.core.errors import TlvError, did_you_mean
 from tlvcli.methods.loading import load
+
+if TYPE_CHECKING:
+    from tlvcli.core.config import Config
 
 
 @dataclass(frozen=True)

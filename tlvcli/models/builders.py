@@ -14,6 +14,14 @@ from typing import TYPE_CHECKING, Any
 from tlvcli.core.errors import TlvError, did_you_mean
 from tlvcli.core.provenance import Architecture
 from tlvcli.core.runtime import seeded_globally
+from tlvcli.models.names import (
+    TIMM,
+    no_file,
+    timm_missing,
+    unknown_in_timm,
+    unknown_in_torchvision,
+    user_file,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,11 +35,6 @@ def classifier_names() -> list[str]:
     import torchvision
 
     return sorted(torchvision.models.list_models(module=torchvision.models))
-
-
-def user_file(name: str) -> Path | None:
-    """Return the Python file that building architecture `name` runs, None for a published one."""
-    return Path(name.rpartition(":")[0]) if ".py:" in name and not name.startswith("timm:") else None
 
 
 def build(architecture: Architecture, *, seed: int) -> nn.Module:
@@ -85,16 +88,15 @@ def build_skeleton(architecture: Architecture) -> nn.Module:
 
 
 def _find_builder(name: str) -> Callable[..., nn.Module]:
-    if name.startswith("timm:"):
-        return _timm_builder(name.removeprefix("timm:"))
+    if name.startswith(TIMM):
+        return _timm_builder(name.removeprefix(TIMM))
     if user_file(name):
         return _file_builder(name)
     import torchvision
 
     known = classifier_names()
     if name not in known:
-        hint = did_you_mean(name, known, listed_by="torchvision.models.list_models()")
-        raise TlvError("architecture-unknown", f"no torchvision classifier is called {name}", hint)
+        raise unknown_in_torchvision(name, known)
 
     def make(*, num_classes: int, in_chans: int) -> nn.Module:
         module: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
@@ -109,11 +111,9 @@ def _timm_builder(name: str) -> Callable[..., nn.Module]:
     try:
         timm: Any = importlib.import_module("timm")
     except ImportError as error:
-        raise TlvError("extra-missing", f"timm:{name} needs the package timm", "pip install 'tlvcli[timm]'") from error
+        raise timm_missing(name) from error
     if not timm.is_model(name):
-        known = timm.list_models()
-        hint = did_you_mean(name, known, listed_by="timm.list_models()")
-        raise TlvError("architecture-unknown", f"timm has no model {name}", hint)
+        raise unknown_in_timm(name, timm.list_models())
 
     def make(*, num_classes: int, in_chans: int) -> nn.Module:
         module: nn.Module = timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=in_chans)
@@ -126,7 +126,7 @@ def _file_builder(name: str) -> Callable[..., nn.Module]:
     file_name, _, function_name = name.rpartition(":")
     path = Path(file_name)
     if not path.is_file():
-        raise TlvError("architecture-unknown", f"no file {path}", "write path/to/file.py:callable")
+        raise no_file(path)
     try:
         namespace = runpy.run_path(str(path))
     except (Exception, SystemExit) as error:  # a script that ends itself must not end ours with its code

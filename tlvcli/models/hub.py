@@ -9,6 +9,7 @@ from typing import Any
 from tlvcli.core.errors import TlvError, did_you_mean
 from tlvcli.core.provenance import Preprocessing
 from tlvcli.models.builders import classifier_names
+from tlvcli.models.names import unknown_in_torchvision
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,7 @@ def fetch_hub_weights(arch: str, weights: str, *, offline: bool) -> HubWeights:
 
     known = classifier_names()
     if arch not in known:
-        hint = did_you_mean(arch, known, listed_by="torchvision.models.list_models()")
-        raise TlvError("architecture-unknown", f"no torchvision classifier is called {arch}", hint)
+        raise unknown_in_torchvision(arch, known)
     entries = torchvision.models.get_model_weights(arch)
     if weights not in entries.__members__:
         raise TlvError(

@@ -12,6 +12,7 @@ from tlvcli.core.processes import find_processes
 from tlvcli.core.report import Report, ReportPart
 from tlvcli.core.runtime import Stopwatch
 from tlvcli.pipelines.analysis.config import AnalyzeStatsConfig, Mode
+from tlvcli.pipelines.analysis.first_look import look_first
 from tlvcli.pipelines.analysis.outcome import Outcome
 from tlvcli.pipelines.analysis.result import ShiftSection
 from tlvcli.pipelines.analysis.scores_result import ScoresSection
@@ -45,6 +46,7 @@ def run(config: AnalyzeStatsConfig, *, progress: Progress | None = None) -> Repo
             f"several processes share the images that a shift or a similarity is about, not what {config.mode} asks",
             "run it without torchrun",
         )
+    look_first(config)
     outcome = _answer(config, progress or Silence())
     return Report[AnalyzeStatsResult](
         schema_id=SCHEMA,

@@ -13,6 +13,7 @@ from tlvcli.core.provenance import Ancestor, Architecture, Preprocessing
 from tlvcli.core.report import InputInfo
 from tlvcli.core.tensors import TensorsInMemory, TensorSource
 from tlvcli.io.checkpoint import Checkpoint, hash_checkpoint, open_checkpoint
+from tlvcli.models.names import is_classifier, refuse_unknown, user_file
 from tlvcli.pipelines.mismatch import refuse_boast, refuse_mismatch
 from tlvcli.pipelines.trust import is_trusted, not_trusted, note_named
 
@@ -108,17 +109,18 @@ def open_reference(
     Raises:
         TlvError: whatever is wrong with the file, the name or the network.
     """
-    path = Path(reference)
-    name, at, weights = reference.rpartition("@")
-    is_file = not at or path.exists() or "/" in weights
-    for word in (arch, None if is_file else name):
+    named = named_weights(reference)
+    for word in (arch, named[0] if named else None):
         if word is not None and is_named:
             note_named(word)
         elif word is not None and not is_trusted(word):
             raise not_trusted(reference, word)
-    if is_file:
-        _refuse_bare_architecture(reference)
-        return _open_file(path, reference, role=role, key=key, arch=arch, ema=ema)
+        if word is not None:
+            refuse_unknown(word)
+    if named is None:
+        refuse_bare_architecture(reference)
+        return _open_file(Path(reference), reference, role=role, key=key, arch=arch, ema=ema)
+    name, weights = named
     if weights == RANDOM:
         return _open_random(name, reference, role=role, seed=seed)
     from tlvcli.models.hub import fetch_hub_weights
@@ -128,12 +130,15 @@ def open_reference(
     return replace(opened, class_names=hub.class_names, preprocessing=hub.preprocessing)
 
 
-def _refuse_bare_architecture(reference: str) -> None:
-    if Path(reference).exists() or not reference.replace("_", "").isalnum():
-        return
-    from tlvcli.models.builders import classifier_names
+def named_weights(reference: str) -> tuple[str, str] | None:
+    """Return architecture and weights of `ARCH@WEIGHTS`, None where `reference` is a file."""
+    name, at, weights = reference.rpartition("@")
+    return None if not at or Path(reference).exists() or "/" in weights else (name, weights)
 
-    if reference in classifier_names():
+
+def refuse_bare_architecture(reference: str) -> None:
+    """Raise `checkpoint-missing` for an architecture's name where a checkpoint is asked for."""
+    if not Path(reference).exists() and is_classifier(reference):
         raise TlvError(
             "checkpoint-missing",
             f"{reference} is an architecture, not a checkpoint",
@@ -248,8 +253,9 @@ def load_module(
     Raises:
         TlvError: `architecture-needed` or `checkpoint-mismatch`.
     """
-    from tlvcli.models.builders import build, build_skeleton, user_file
+    from tlvcli.models.builders import build, build_skeleton
     from tlvcli.models.head import differing_tensors
+    from tlvcli.models.load_state import load_state
 
     old = opened.architecture
     if old is None:
@@ -267,13 +273,10 @@ def load_module(
         refuse_mismatch(opened, build_skeleton(new), old, replaced)  # before a file's word costs memory
     module = build(new, seed=seed)
     refuse_mismatch(opened, module, old, replaced)
-    state = module.state_dict()
-    for spec in opened.tensors.specs:
-        if spec.name not in replaced:
-            state[spec.name] = opened.tensors.read(spec.name)
-    module.load_state_dict(state)
+    kept = [spec.name for spec in opened.tensors.specs if spec.name not in replaced]
+    load_state(module, {name: opened.tensors.read(name) for name in kept})
     messages = tuple(
         f"head {layer}: {old.num_classes} -> {new.num_classes} classes, freshly initialised"
-        for layer in sorted({name.rpartition(".")[0] for name in replaced.intersection(state)})
+        for layer in sorted({name.rpartition(".")[0] for name in replaced.intersection(module.state_dict())})
     )
     return module, new, messages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,15 +20,15 @@ from tlvcli.pipelines.comparing.cells import CellSettings, cell_settings
 from tlvcli.pipelines.comparing.checks import (
     ComparedData,
     ComparedSources,
-    estimate_disk,
     look_at_data,
     look_at_sources,
-    refuse_full_disk,
+    look_first,
     refuse_settings,
     refuse_words,
 )
 from tlvcli.pipelines.comparing.commands import cell_commands
 from tlvcli.pipelines.comparing.config import CompareConfig
+from tlvcli.pipelines.comparing.disk import estimate_disk, guess_network_bytes, refuse_full_disk
 from tlvcli.pipelines.comparing.folder import CompareFolder
 from tlvcli.pipelines.comparing.grid import Cell, Grid, make_grid
 from tlvcli.pipelines.comparing.grid_record import make_record, read_grid, refuse_other_grid, write_grid
@@ -65,18 +66,23 @@ def run(config: CompareConfig, *, watcher: Watcher | None = None) -> Report[Comp
             "leave torchrun out; --jobs says how many cells run at once",
         )
     refuse_words(config)
+    look_first(config)
     grid, folder = make_grid(config), CompareFolder(Path(config.out))
+
+    def settings_of(num_classes: int, test_data: str | None) -> dict[Cell, CellSettings]:
+        known = partial(cell_settings, config, num_classes=num_classes, test_data=test_data)
+        return {cell: known(cell, folder.cell(cell)) for cell in grid.cells}
+
+    refuse_settings(settings_of(1, None))  # which are the same for any data, and these take torch
     if not config.dry_run:
         folder.refuse_other(force=config.force)
+        # Again below, when the network is known: torch alone takes seconds to import.
+        refuse_full_disk(config, grid, folder, guess_network_bytes(config), jobs=1)
         if not folder.report_path.is_file():  # beside one, there may be nothing left to do
             warm_up(*_READERS.get(parse_data_reference(config.data).kind, ()))
     data = look_at_data(config)
     sources = look_at_sources(config, data.num_classes)
-    settings = {
-        cell: cell_settings(config, cell, folder.cell(cell), num_classes=data.num_classes, test_data=data.test)
-        for cell in grid.cells
-    }
-    refuse_settings(settings)
+    settings = settings_of(data.num_classes, data.test)
     machine = choose_machine(config.jobs, config.device, num_cells=len(settings), network_bytes=sources.network_bytes)
     disk = estimate_disk(grid, sources.network_bytes, jobs=machine.jobs, keep=config.keep)
     warnings = list(data.warnings)
@@ -85,7 +91,7 @@ def run(config: CompareConfig, *, watcher: Watcher | None = None) -> Report[Comp
     if config.dry_run:
         outcome = Outcome(dict.fromkeys(grid.cells, NOTHING), {})
     else:
-        refuse_full_disk(folder.path, disk)
+        refuse_full_disk(config, grid, folder, sources.network_bytes, jobs=machine.jobs)
         with folder.held():
             _begin_or_go_on(config, folder, data, sources)
             outcome = run_cells(grid, settings, folder, machine, keep=config.keep, watcher=watcher or Unwatched())

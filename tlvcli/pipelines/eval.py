@@ -31,12 +31,14 @@ from tlvcli.pipelines.evaluating.contenders import (
     Contender,
     build_contender,
     grouped_by_preparation,
+    look_at_checkpoints,
     open_checkpoints,
 )
 from tlvcli.pipelines.evaluating.gates import Condition, judge, read_conditions, refuse_undefined
 from tlvcli.pipelines.evaluating.measures import compare, measure
 from tlvcli.pipelines.evaluating.result import EvalResult, Rival
 from tlvcli.pipelines.evaluation import Contestant, score_images
+from tlvcli.pipelines.first_look import look_at_images
 from tlvcli.pipelines.image_input import describe_data, may_download
 from tlvcli.pipelines.outputs import refuse_inputs, refuse_same
 from tlvcli.pipelines.precision import Precision, autocast_to, choose_precision
@@ -80,8 +82,12 @@ def run(config: EvalConfig, *, progress: Progress | None = None) -> Report[EvalR
     """
     watch = Stopwatch()
     conditions = read_conditions(config)
-    import_torchvision()
     processes = find_processes()
+    if not processes.several:  # these meet before they look at what the first one writes
+        _refuse_outputs(config)
+    look_at_images(config.data)
+    look_at_checkpoints(config)
+    import_torchvision()
     device = choose_device(config.device)
     with joined(processes, device):
         if processes.is_first:

@@ -21,6 +21,7 @@ from tlvcli.data.order import num_evaluation_batches
 from tlvcli.data.partial_batches import PartialBatch, partial_batches
 from tlvcli.io.atomic import refuse_existing
 from tlvcli.io.csv_files import Cell, write_csv
+from tlvcli.pipelines.first_look import look_at_checkpoint
 from tlvcli.pipelines.outputs import refuse_inputs, refuse_same, refuse_suffix
 from tlvcli.pipelines.predicting.answers import answer_batches
 from tlvcli.pipelines.predicting.config import PredictConfig
@@ -59,6 +60,7 @@ def run(
     outputs = _refuse_outputs(config)
     listed = read_list(standard_input, null=config.null) if standard_input and LIST in config.images else []
     dataset = name_images(config.images, listed)
+    look_at_checkpoint(config.checkpoint, config.arch)
     device = choose_device(config.device)
     network = open_network(config, dataset, device)
     refuse_inputs(outputs, _inputs(network, dataset) if any(output.exists() for output in outputs) else ())

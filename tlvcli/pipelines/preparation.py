@@ -9,6 +9,10 @@ from pydantic import BeforeValidator, Field
 
 from tlvcli.core.errors import TlvError
 from tlvcli.core.provenance import Preprocessing
+from tlvcli.data.image_dataset import ImageDataset
+
+# Photographs that are a little small are enlarged every day; a thumbnail at this scale is another matter.
+_ENLARGED = 3
 
 
 def _split_numbers(value: object) -> object:
@@ -71,3 +75,15 @@ def prepared_as_told(preprocessing: Preprocessing, settings: PreparationSettings
         "interpolation": settings.interpolation,
     }
     return preprocessing.model_copy(update={key: value for key, value in told.items() if value is not None})
+
+
+def enlargement(preprocessing: Preprocessing, dataset: ImageDataset) -> str:
+    """Return what to say where a size that nobody chose is far above that of the first image, else nothing."""
+    try:
+        width, height = dataset.read(0, channels=preprocessing.channels).size
+    except TlvError:  # it is told in its turn
+        return ""
+    side = min(width, height)
+    if side * _ENLARGED > preprocessing.resize_size:
+        return ""
+    return f"; the first image is {width}x{height} px: --image-size {side} --resize {side} takes it as it is"

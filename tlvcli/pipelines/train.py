@@ -20,14 +20,15 @@ from tlvcli.methods.finetuning.plan import FinetunePlan
 from tlvcli.methods.finetuning.table import Strategy, find_strategy
 from tlvcli.models.head import differing_tensors
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint, load_module, open_reference
+from tlvcli.pipelines.first_look import look_at_checkpoint, look_at_training_data
 from tlvcli.pipelines.image_input import choose_preprocessing, describe_data, may_download, refuse_image_size
 from tlvcli.pipelines.precision import Precision, choose_precision
 from tlvcli.pipelines.progress import Progress, Silence
+from tlvcli.pipelines.training.batches import check_batches
 from tlvcli.pipelines.training.config import TrainConfig
 from tlvcli.pipelines.training.crossover_source import CrossoverSource, open_crossover
 from tlvcli.pipelines.training.events import refuse_without_tensorboard
 from tlvcli.pipelines.training.fit import fit
-from tlvcli.pipelines.training.input import images_taken
 from tlvcli.pipelines.training.job import TrainingJob
 from tlvcli.pipelines.training.modes import learns_statistics
 from tlvcli.pipelines.training.plan import describe_mask, plan_finetuning, reinitialise
@@ -58,13 +59,36 @@ def run(config: TrainConfig, *, progress: Progress | None = None, resume: bool =
     """
     watch = Stopwatch()
     processes = find_processes()
+    strategy = find_strategy(config.strategy)
+    config, options = resolve(config, strategy)
+    folder = RunFolder(Path(config.out))
+    _look_first(config, folder, processes, resume=resume)
     device = choose_device(config.device)
     with joined(processes, device):
-        return _run(config, processes, device, watch, progress or Silence(), resume=resume)
+        return _run(config, strategy, options, folder, processes, device, watch, progress or Silence(), resume=resume)
+
+
+def _look_first(config: TrainConfig, folder: RunFolder, processes: Processes, *, resume: bool) -> None:
+    """Raise at once what needs no torch; several processes meet before they look at the folder that is theirs."""
+    if not (resume or config.dry_run or processes.several):
+        _refuse_existing(config, folder)
+    look_at_training_data(config.data)
+    look_at_checkpoint(config.checkpoint, config.arch)
+    if config.mask:
+        describe_mask(Path(config.mask))
+    if config.crossover:
+        look_at_checkpoint(config.crossover)
+
+
+def _refuse_existing(config: TrainConfig, folder: RunFolder) -> None:
+    folder.refuse_existing(sources=(config.checkpoint, config.mask, config.crossover), force=config.force)
 
 
 def _run(
     config: TrainConfig,
+    strategy: Strategy,
+    options: Config,
+    folder: RunFolder,
     processes: Processes,
     device: torch.device,
     watch: Stopwatch,
@@ -72,14 +96,11 @@ def _run(
     *,
     resume: bool,
 ) -> Report[TrainResult]:
-    strategy = find_strategy(config.strategy)
-    config, options = resolve(config, strategy)
-    folder = RunFolder(Path(config.out))
     saved = read_state(folder) if resume else None
     if saved:
         refuse_damaged(folder, saved)
     elif not config.dry_run and processes.is_first:
-        folder.refuse_existing(sources=(config.checkpoint, config.mask, config.crossover), force=config.force)
+        _refuse_existing(config, folder)
     if config.tensorboard:
         refuse_without_tensorboard()
     precision = choose_precision(config.precision, device)
@@ -199,7 +220,7 @@ def _prepare(
     crossover = open_crossover(config, module, architecture, preprocessing, device) if config.crossover else None
     warnings += crossover.warnings if crossover else ()
     drop_single = learns_statistics(module, plan)
-    warnings += _check_batches(config, len(data.train), processes.world_size, drop_single=drop_single)
+    warnings += check_batches(config, len(data.train), processes.world_size, drop_single=drop_single)
     if config.sync_bn:
         module = _synchronise(module, device)
     job = TrainingJob(
@@ -243,39 +264,3 @@ def _synchronise(module: nn.Module, device: torch.device) -> nn.Module:
         raise TlvError("sync-bn-unsupported", f"sync_bn needs CUDA, and the device is {device}", "leave it out")
     synchronised: nn.Module = SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
     return synchronised
-
-
-def _check_batches(config: TrainConfig, num_images: int, world_size: int, *, drop_single: bool) -> list[str]:
-    """Say what every epoch leaves out; raise where batches cannot be shared, or not be learned from."""
-    own, rest = divmod(config.batch_size, world_size)
-    if rest:
-        raise TlvError(
-            "batch-not-shared",
-            f"batch_size {config.batch_size} does not fall evenly to {world_size} processes",
-            f"--batch-size counts the images of all processes: take a multiple of {world_size}",
-        )
-    if drop_single and (own == 1 or num_images == 1):
-        raise TlvError(
-            "batch-too-small",
-            f"batches of one image: {num_images} to train on, batch_size {config.batch_size}"
-            + (f" over {world_size} processes" if world_size > 1 else ""),
-            "batch normalisation compares images; take --batch-size 2 or more, and more images",
-        )
-    taken = images_taken(num_images, config.batch_size, drop_single=drop_single, world_size=world_size)
-    if taken == 0:
-        raise TlvError(
-            "too-few-images",
-            f"{num_images} images to train on are too few for {world_size} processes",
-            "start fewer processes, or give more images",
-        )
-    if taken == num_images:
-        return []
-    if world_size > 1:
-        return [
-            f"every epoch leaves out {num_images - taken} images, others each time: too few in the last batch "
-            f"for {world_size} processes"
-        ]
-    return [
-        "every epoch leaves out one image, another each time: alone in the last batch, "
-        "batch normalisation could not train on it"
-    ]

@@ -14,7 +14,9 @@ from tlvcli.io.reports import write_report
 from tlvcli.methods.check_plan import refuse_misfit
 from tlvcli.methods.recipe import Recipe, make_recipe
 from tlvcli.methods.table import find_method
+from tlvcli.models.names import refuse_unknown
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint, open_reference
+from tlvcli.pipelines.first_look import look_at_checkpoint
 from tlvcli.pipelines.outputs import refuse_inputs
 from tlvcli.pipelines.progress import Progress, Silence
 from tlvcli.pipelines.transferring.config import TransferConfig, config_keys
@@ -61,6 +63,10 @@ def run(config: TransferConfig, *, progress: Progress | None = None) -> Report[T
     recipe = make_recipe(method, config.matching, config.mapping)
     seed = read.saved.seed if read else config.seed
     refuse_outputs(config)
+    refuse_unknown(config.target_arch)
+    look_at_checkpoint(config.source, config.source_arch)
+    if config.target_checkpoint:
+        look_at_checkpoint(config.target_checkpoint)
     steps = open_steps(config)
 
     source = open_reference(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from tlvcli.core.errors import TlvError
 from tlvcli.io.hashing import hash_file
-from tlvcli.models.builders import user_file
+from tlvcli.models.names import user_file
 from tlvcli.pipelines.training.cache_folder import cache_folder
 
 VARIABLE = "TLV_TRUST_ARCHITECTURES"

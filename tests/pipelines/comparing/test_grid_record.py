@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tlvcli.core.errors import TlvError
-from tlvcli.pipelines.comparing.checks import refuse_full_disk
 from tlvcli.pipelines.comparing.config import CompareConfig
 from tlvcli.pipelines.comparing.folder import CompareFolder
 from tlvcli.pipelines.comparing.grid_record import GridRecord, make_record, read_grid, refuse_other_grid, write_grid
@@ -110,11 +109,3 @@ def test_one_at_a_time_holds_a_folder(folder: CompareFolder) -> None:
     assert caught.value.error_id == "compare-running"
     with folder.held():  # it was let go of
         pass
-
-
-def test_a_disk_that_is_too_small_is_refused(tmp_path: Path) -> None:
-    refuse_full_disk(tmp_path / "new", 1)
-    with pytest.raises(TlvError) as caught:
-        refuse_full_disk(tmp_path / "new", 10**18)
-    assert caught.value.error_id == "no-space"
-    assert str(tmp_path) in caught.value.message

@@ -5,9 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tlvcli.pipelines.comparing import machine
-from tlvcli.pipelines.comparing.checks import estimate_disk
-from tlvcli.pipelines.comparing.config import CompareConfig
-from tlvcli.pipelines.comparing.grid import make_grid
 from tlvcli.pipelines.comparing.machine import Machine, choose_machine
 
 GB = 10**9
@@ -48,11 +45,3 @@ def test_a_gpu_has_one_cell_at_a_time(eight_cores: None, monkeypatch: pytest.Mon
 
 def test_free_memory_is_that_of_this_machine() -> None:
     assert 10**7 < machine._free_memory() < 10**15
-
-
-def test_the_disk_holds_what_waits_for_its_choice() -> None:
-    config = CompareConfig(source="a.pth", data="digits", out="cmp", grid=["lr=0.1,0.01"], strategies="full,two-rate")
-    grid, network = make_grid(config), 45_000_000  # 12 cells, of which six are chosen among
-    reports = 12 * 500_000
-    assert estimate_disk(grid, network, jobs=2, keep="best") == network * (6 + 2 + 1 + 6 * 2) + reports
-    assert estimate_disk(grid, network, jobs=2, keep="all") == network * (6 * 12 + 6 * 2) + reports

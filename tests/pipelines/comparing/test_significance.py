@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t, ttest_1samp
 
-from tlvcli.pipelines.comparing.significance import holm, paired_difference
+from tlvcli.pipelines.comparing.significance import holm, interval_reach, paired_difference
 
 
 @pytest.mark.parametrize("num", [2, 3, 10])
@@ -54,3 +54,15 @@ def test_holm_rejects_exactly_what_the_step_down_procedure_rejects() -> None:
                 break
             rejected[place] = True
         assert [value <= 0.05 for value in holm(list(p)) if value is not None] == list(rejected)
+
+
+@pytest.mark.parametrize("num", [2, 3, 5])
+def test_an_interval_reaches_so_many_spreads(num: int) -> None:
+    differences = np.random.default_rng(num).normal(size=num)
+    low, high = ttest_1samp(differences, 0).confidence_interval(0.95)
+    assert interval_reach(num) == pytest.approx((high - low) / 2 / np.std(differences, ddof=1))
+
+
+def test_no_difference_of_shares_is_above_one() -> None:
+    found = paired_difference([0.1, 0.5], [0.2, 0.3])
+    assert (found.low, found.high) == (-1.0, 1.0)

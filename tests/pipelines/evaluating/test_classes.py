@@ -87,7 +87,7 @@ def test_several_folders_of_one_class() -> None:
         ({"ants": 2}, "ants is mapped to 2, and", "an output from 0 to 1"),
         ({"ants": -1}, "ants is mapped to -1, and", "an output from 0 to 1"),
         ({"ants": "amt"}, "ants is mapped to amt, and", "did you mean ant?"),
-        ({}, "ants is mapped to ants, and", "did you mean ant?"),
+        ({}, "ants is not in the map, and", "did you mean ant?"),
     ],
 )
 def test_a_map_to_no_class_is_refused(class_map: dict[str, str | int], says: str, hint: str) -> None:
@@ -102,7 +102,20 @@ def test_a_mismatch_names_the_classes_and_the_nearest_one() -> None:
         match_classes(None, 1000, ("ants", "bee", "xq"), "photos")
     assert caught.value.error_id == "classes-mismatch"
     assert "if ants is ant, say so" in caught.value.hint
-    with pytest.raises(TlvError, match="photos has 0, 1000; the checkpoint knows only"):
-        match_classes(None, 1000, ("0", "1000"), "photos")
     with pytest.raises(TlvError, match="the checkpoint has 3 classes, photos has 2"):
-        match_classes(None, 3, ("0", "3"), "photos")
+        match_classes(None, 3, ("ant", "bee"), "photos")
+
+
+@pytest.mark.parametrize(("names", "num_classes"), [(None, 1000), (None, 3), (("ant", "bee", "fly"), 3)])
+def test_numbers_outside_the_head_are_named_alone(names: tuple[str, ...] | None, num_classes: int) -> None:
+    outside = f"photos has 1310; the checkpoint's outputs are 0 to {num_classes - 1}"
+    with pytest.raises(TlvError, match=outside) as caught:
+        match_classes(names, num_classes, ("0", "1310"), "photos")
+    assert caught.value.error_id == "classes-mismatch"
+
+
+def test_numbers_beside_names_are_refused() -> None:
+    with pytest.raises(TlvError, match="photos names some classes and numbers others: 309") as caught:
+        match_classes(None, 1000, ("ant", "309"), "photos")
+    assert "a line 309: 309" in caught.value.hint
+    assert match_classes(None, 1000, ("ant", "309"), "photos", {"309": 309}).outputs == (ANT, BEE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,11 +10,10 @@ from typing import TypeVar
 from tlvcli.core.channels import ChannelGroups, Site
 from tlvcli.core.graph import LayerKind, ModelGraph, TensorSpec
 from tlvcli.methods.channel_map import tensors_with
-from tlvcli.methods.matching.names import learned_tensors
+from tlvcli.methods.matching.names import NUMBERED, learned_tensors, numbers_behind
 
 _Item = TypeVar("_Item")
 
-_NUMBERED = re.compile(r"(.*?)(\d+)$")
 _FAMILY = 0.9  # of the weights of one side that have a partner: the other side is a larger one of the family
 # Of the weights of both sides, where they are equally deep; of one side where blocks attend, which cannot be collapsed.
 _RELATED = 0.6
@@ -75,14 +73,14 @@ def spread_names(source: Collection[str], target: Collection[str]) -> dict[str, 
 
     Of six blocks, two take the first and the fourth; of two, six give theirs to the first and the fourth.
     """
-    numbers, own_numbers = _numbers(source), _numbers(target)
+    numbers, own_numbers = (numbers_behind(name.split(".")[:-2] for name in names) for names in (source, target))
     known = set(source)
     names: dict[str, str] = {}
     for name in target:
         prefix = own_prefix = ""
         *modules, layer, suffix = ["", *name.split(".")] if "." not in name else name.split(".")
         for part in modules:
-            numbered = _NUMBERED.match(part)
+            numbered = NUMBERED.match(part)
             renamed: str | None = part
             if numbered:
                 have = numbers.get(prefix + numbered[1], [])
@@ -123,19 +121,6 @@ def _by_place(sites: Mapping[str, Site]) -> dict[tuple[str, tuple[int, ...]], li
     for name, site in sites.items():
         places.setdefault((site.operation, site.size), []).append(name)
     return places
-
-
-def _numbers(names: Collection[str]) -> dict[str, list[int]]:
-    """Return the numbers of modules behind each prefix: {`layer3.`: [0, 1, 2], `layer`: [1, 2, 3, 4]}."""
-    found: dict[str, set[int]] = {}
-    for name in names:
-        prefix = ""
-        for part in name.split(".")[:-2]:
-            numbered = _NUMBERED.match(part)
-            if numbered:
-                found.setdefault(prefix + numbered[1], set()).add(int(numbered[2]))
-            prefix += f"{part}."
-    return {prefix: sorted(numbers) for prefix, numbers in found.items()}
 
 
 def _pairs(

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tlvcli.core.config import Config
 from tlvcli.core.errors import TlvError, did_you_mean
 from tlvcli.methods.loading import load
 
 if TYPE_CHECKING:
+    from tlvcli.core.config import Config
     from tlvcli.methods.finetuning.plan import FinetunePlan
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from tlvcli.core.graph import ModelGraph, TensorSpec
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-_NUMBERED = re.compile(r"(.*?)(\d+)$")
+NUMBERED = re.compile(r"(.*?)(\d+)$")
 
 
 def learned_tensors(graph: ModelGraph) -> list[TensorSpec]:
@@ -37,18 +37,18 @@ def match_names(
     known = set(source)
     if depth == "first":
         return {name: name for name in target if name in known}
-    spaced = _spaced_numbers(_numbers(source), _numbers(target))
+    spaced = _spaced_numbers(*(numbers_behind(name.split(".")[:-1] for name in names) for names in (source, target)))
     pairs = {name: _renumber(name, spaced) for name in target}
     return {name: other for name, other in pairs.items() if other in known}
 
 
-def _numbers(names: Collection[str]) -> dict[str, list[int]]:
+def numbers_behind(paths: Iterable[Sequence[str]]) -> dict[str, list[int]]:
     """Return the numbers that stand behind each prefix: {`layer3.`: [0, 1, 2], `layer`: [1, 2, 3, 4]}."""
     found: dict[str, set[int]] = {}
-    for name in names:
+    for parts in paths:
         prefix = ""
-        for part in name.split(".")[:-1]:
-            numbered = _NUMBERED.match(part)
+        for part in parts:
+            numbered = NUMBERED.match(part)
             if numbered:
                 found.setdefault(prefix + numbered[1], set()).add(int(numbered[2]))
             prefix += f"{part}."
@@ -75,7 +75,7 @@ def _renumber(name: str, spaced: Mapping[str, str]) -> str:
     prefix, parts = "", name.split(".")
     renamed = []
     for part in parts[:-1]:
-        numbered = _NUMBERED.match(part)
+        numbered = NUMBERED.match(part)
         number = spaced.get(prefix + part) if numbered else None
         renamed.append(f"{numbered[1]}{number}" if numbered and number is not None else part)
         prefix += f"{part}."

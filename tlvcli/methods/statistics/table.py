@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tlvcli.core.config import Config
 from tlvcli.core.errors import TlvError, did_you_mean
 from tlvcli.methods.loading import load
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from tlvcli.core.config import Config
     from tlvcli.methods.statistics.summary import LayerSummary
 
 Part = Literal[

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tlvcli.core.config import Config
+from tlvcli.core.config import Config, WordList
 
 Mode = Literal["shift", "similarity", "scores", "weights"]
 At = Literal["pre", "post"]
@@ -25,7 +25,6 @@ def _split_words(value: object) -> object:
 
 
 Words = Annotated[list[str], BeforeValidator(_split_words)]
-_Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 # What means something for one or two of the questions only.
 _BELONGS_TO: dict[str, tuple[Mode, ...]] = {
@@ -66,7 +65,7 @@ class AnalyzeStatsConfig(Config):
         None, description="shift: images like those it was trained on; folder, NAME:ROOT, digits"
     )
     target: str | None = Field(None, description="shift: the images at hand; labels are not needed")
-    against: _Names = Field(
+    against: WordList = Field(
         default_factory=list, description="similarity: the other checkpoint; scores: more checkpoints to rank"
     )
     data: str | None = Field(None, description="similarity and scores: the images; scores need labels")
@@ -77,7 +76,7 @@ class AnalyzeStatsConfig(Config):
         min_length=1,
         description="distances between two sets of activations; the first decides what is shifted",
     )
-    layers: _Names = Field(
+    layers: WordList = Field(
         default_factory=list,
         description="globs of layer names; default: convolutions, with linear layers if there is at most one; no head",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,9 +38,13 @@ def open_networks(config: AnalyzeStatsConfig, dataset: ImageDataset, device: tor
     Raises:
         TlvError: whatever is wrong with a file, its architecture or the size of the images.
     """
-    first = (config.checkpoint, "checkpoint", config.arch, config.key)
-    others = ((reference, "against", config.against_arch, None) for reference in config.against)
-    return tuple(_open(config, dataset, device, *named) for named in (first, *others))
+    return tuple(_open(config, dataset, device, *named) for named in named_networks(config))
+
+
+def named_networks(config: AnalyzeStatsConfig) -> Iterator[tuple[str, str, str | None, str | None]]:
+    """Yield reference, role, architecture and key of every checkpoint, in the order of the command line."""
+    yield config.checkpoint, "checkpoint", config.arch, config.key
+    yield from ((reference, "against", config.against_arch, None) for reference in config.against)
 
 
 def _open(

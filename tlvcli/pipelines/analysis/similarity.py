@@ -54,6 +54,8 @@ def run_similarity(config: AnalyzeStatsConfig, progress: Progress) -> Outcome[Si
         TlvError: `too-few-images`, `layers-unknown`, `activations-not-finite`, or what is wrong with the inputs.
     """
     processes = find_processes()
+    if not processes.several:  # these meet before they look at what the first one writes
+        _refuse_outputs(config)
     device = choose_device(config.device)
     with joined(processes, device):
         return _run(config, processes, device, progress)

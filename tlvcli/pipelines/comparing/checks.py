@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 from tlvcli.core.config import parse_config
 from tlvcli.core.errors import TlvError
@@ -16,21 +14,19 @@ from tlvcli.data.reference import DataReference, parse_data_reference
 from tlvcli.methods.finetuning.table import find_strategy
 from tlvcli.methods.recipe import make_recipe
 from tlvcli.methods.table import find_method
+from tlvcli.models.names import refuse_unknown
 from tlvcli.pipelines.checkpoints import open_reference
 from tlvcli.pipelines.comparing.cells import CellSettings
 from tlvcli.pipelines.comparing.config import CompareConfig
-from tlvcli.pipelines.comparing.grid import Cell, Grid
+from tlvcli.pipelines.comparing.disk import BYTES_PER_WEIGHT
+from tlvcli.pipelines.comparing.grid import Cell
 from tlvcli.pipelines.comparing.grid_keys import refuse_unfree
 from tlvcli.pipelines.comparing.starts import parse_start
+from tlvcli.pipelines.first_look import look_at_checkpoint, look_at_images, look_at_training_data
 from tlvcli.pipelines.image_input import describe_data, may_download
 from tlvcli.pipelines.training.config import TrainConfig
 from tlvcli.pipelines.training.resolve import resolve
 from tlvcli.pipelines.transferring.config import TransferConfig, config_keys
-
-# Start, best and last weights, and the state to resume from: weights with two moments.
-_CHECKPOINTS_AT_WORK = 6
-_REPORT_BYTES = 500_000
-_BYTES_PER_WEIGHT = 4
 
 
 @dataclass(frozen=True)
@@ -60,6 +56,17 @@ def refuse_words(config: CompareConfig) -> None:
         find_strategy(strategy)
     refuse_unfree(config.train, "train")
     refuse_unfree(config.transfer, "transfer")
+
+
+def look_first(config: CompareConfig) -> None:
+    """Raise at once what shows of sources, target and data without torch."""
+    look_at_training_data(config.data)
+    if config.test_data:
+        look_at_images(config.test_data)
+    for source in config.source:
+        look_at_checkpoint(source, config.source_arch)
+    if config.target_arch:
+        refuse_unknown(config.target_arch)
 
 
 def refuse_settings(settings: dict[Cell, CellSettings]) -> None:
@@ -160,28 +167,4 @@ def look_at_sources(config: CompareConfig, num_classes: int) -> ComparedSources:
         num_weights = sum(tensor.numel() for tensor in skeleton.state_dict().values())
     else:
         num_weights = max(given.parameters or 0 for given in inputs)
-    return ComparedSources(inputs, _BYTES_PER_WEIGHT * num_weights)
-
-
-def estimate_disk(grid: Grid, network_bytes: int, *, jobs: int, keep: str) -> int:
-    """Return the bytes that the comparison takes at most.
-
-    The best checkpoints of a variant stay until its settings are chosen, those of the best variant so far, and, where
-    all are kept, all that cells write.
-    """
-    cells = grid.cells
-    largest = max(len(points) for points in grid.points.values()) * len(grid.seeds)
-    held = _CHECKPOINTS_AT_WORK * len(cells) if keep == "all" else min(len(cells), largest + jobs) + 1
-    return network_bytes * (held + _CHECKPOINTS_AT_WORK * jobs) + _REPORT_BYTES * len(cells)
-
-
-def refuse_full_disk(folder: Path, num_bytes: int) -> None:
-    """Raise `no-space` where so many bytes do not fit beside what is there already."""
-    place = folder if folder.is_dir() else folder.parent
-    free = shutil.disk_usage(place).free
-    if free < num_bytes:
-        raise TlvError(
-            "no-space",
-            f"the grid takes up to {num_bytes / 1e9:.1f} GB, and {place} has {free / 1e9:.1f} GB left",
-            "free some space, take a smaller grid or fewer --jobs, or --keep none",
-        )
+    return ComparedSources(inputs, BYTES_PER_WEIGHT * num_weights)

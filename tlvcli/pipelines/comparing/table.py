@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tlvcli.pipelines.comparing.result import CompareResult, Spread, VariantResult
+from tlvcli.pipelines.comparing.significance import Difference, interval_reach
 
 NONE = "–"
+# Two differences that lie close by luck would make a small p of nothing: their spread has one degree of freedom.
+_LEAST_SEEDS_OF_P = 3
+# From here on the spread that is seen is near enough to the true one.
+_SEEDS_ENOUGH = 5
+_CHANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -100,8 +106,8 @@ def difference_text(variant: VariantResult, *, brief: bool = False) -> str:
 
 
 def p_text(variant: VariantResult) -> str:
-    """Return the adjusted p-value."""
-    p = variant.difference.p_holm if variant.difference else None
+    """Return the adjusted p-value, from three seeds on."""
+    p = variant.difference.p_holm if variant.difference and _has_p(variant.difference) else None
     return NONE if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -122,17 +128,44 @@ def notes(result: CompareResult, *, brief: bool = False) -> list[str]:
     if any(len(variant.points) > 1 for variant in result.variants):
         said.append("Settings are chosen by the mean on val" + (", and only then tested." if tested else "."))
     baseline = short_names(result.variants)[result.baseline]
-    if any(variant.difference and variant.difference.p is not None for variant in result.variants):
-        intervals = "95 % intervals are in compare.md" if brief else "with the 95 % interval"
-        said.append(
-            f"Differences of {result.compared_by} top-1 to {baseline} in points, {intervals}; "
-            "p: t-test paired over seeds, adjusted by Holm."
-        )
-    elif len(result.variants) > 1:
-        why = "one seed has no spread to hold them against" if not several else "they are the same for all seeds"
-        said.append(f"Differences of {result.compared_by} top-1 to {baseline} in points; not tested: {why}.")
+    if len(result.variants) > 1:
+        differences = [variant.difference for variant in result.variants if variant.difference]
+        said.append(f"Differences of {result.compared_by} top-1 to {baseline} in points{_tested(differences, brief)}.")
+        said += _cautions(result, differences, baseline)
     if len(result.variants) > 1 and result.baseline_final is not None:
         said.append(
             f"Epochs until the mean on val is {result.baseline_final:.2%}, that of {baseline} after its last epoch."
         )
+    return said
+
+
+def _has_p(difference: Difference) -> bool:
+    return difference.p is not None and difference.seeds >= _LEAST_SEEDS_OF_P
+
+
+def _tested(differences: Sequence[Difference], brief: bool) -> str:
+    if not any(difference.p is not None for difference in differences):
+        several = any(difference.seeds > 1 for difference in differences)
+        return f"; not tested: {'they are the same for all seeds' if several else 'one seed shows no spread'}"
+    intervals = "; 95 % intervals are in compare.md" if brief else ", with the 95 % interval of each by itself"
+    if not any(map(_has_p, differences)):
+        return f"{intervals}; no p: two seeds are too few for a test"
+    return f"{intervals}; p: t-test paired over seeds, adjusted by Holm for all rows"
+
+
+def _cautions(result: CompareResult, differences: Sequence[Difference], baseline: str) -> list[str]:
+    """Return what keeps a reader from taking chance for a gain, or no proof of one for a proof of none."""
+    tested = [difference.seeds for difference in differences if difference.low is not None]
+    if not tested:
+        return []
+    said = []
+    if min(tested) < _SEEDS_ENOUGH:
+        said.append(
+            f"With {min(tested)} seeds a difference is told from chance only beyond {interval_reach(min(tested)):.1f} "
+            "times its standard deviation over them; one that is not may still be there."
+        )
+    said.append("All this is for other seeds on the same images, not for other images.")
+    best = next((variant for variant in result.variants if variant.name == result.winner), None)
+    if best and best.difference and (best.difference.p_holm or 0.0) >= _CHANCE:
+        said.append(f"That {short_names(result.variants)[best.name]} differs from {baseline} at all may be chance.")
     return said

@@ -86,7 +86,7 @@ def _describe_head(names: tuple[str, ...] | None, num_classes: int) -> _Head:
 
 
 def _match_by_map(head: _Head, class_names: tuple[str, ...], data: str, class_map: ClassMap) -> MatchedClasses:
-    outputs = tuple(_resolve(head, name, class_map.get(name, name), data) for name in class_names)
+    outputs = tuple(_resolve(head, name, class_map.get(name), data) for name in class_names)
     matched = _matched(head, class_names, outputs, "map", data)
     unused = sorted(set(class_map) - set(class_names))
     if not unused:
@@ -96,7 +96,8 @@ def _match_by_map(head: _Head, class_names: tuple[str, ...], data: str, class_ma
     )
 
 
-def _resolve(head: _Head, folder: str, value: str | int, data: str) -> int:
+def _resolve(head: _Head, folder: str, mapped: str | int | None, data: str) -> int:
+    value = folder if mapped is None else mapped
     text = str(value)
     output = head.find(value) if isinstance(value, str) else None
     if output is None and text.isdecimal() and int(text) < head.num_classes:
@@ -106,7 +107,8 @@ def _resolve(head: _Head, folder: str, value: str | int, data: str) -> int:
     near = head.nearest(text)
     raise TlvError(
         "class-map-invalid",
-        f"{data}: {folder} is mapped to {text}, and the checkpoint has no such class among its {head.num_classes:,}",
+        f"{data}: {folder} is {'not in the map' if mapped is None else f'mapped to {text}'}, and the checkpoint has no "
+        f"such class among its {head.num_classes:,}",
         f"did you mean {near}?" if near else f"name one of its classes, or an output from 0 to {head.num_classes - 1}",
     )
 
@@ -130,6 +132,13 @@ def _matched(
 
 
 def _mismatch(head: _Head, class_names: tuple[str, ...], data: str) -> TlvError:
+    if all(name.isdecimal() for name in class_names):
+        outside = [name for name in class_names if int(name) >= head.num_classes]
+        return TlvError(
+            "classes-mismatch",
+            f"{data} has {_some(outside)}; the checkpoint's outputs are 0 to {head.num_classes - 1}",
+            "--class-map says which output each class is; tlv train gives it a head for these data",
+        )
     if not head.names:
         return TlvError(
             "classes-mismatch",
@@ -139,6 +148,12 @@ def _mismatch(head: _Head, class_names: tuple[str, ...], data: str) -> TlvError:
     unknown = [name for name in class_names if head.find(name) is None]
     knows = _some(head.names) if head.named else f"ImageNet's 1,000, as {_some(head.names[:2])} or {head.wnids[0]}"
     near = head.nearest(unknown[0])
+    if all(name.isdecimal() and int(name) < head.num_classes for name in unknown):
+        return TlvError(
+            "classes-mismatch",
+            f"{data} names some classes and numbers others: {_some(unknown)}",
+            f"name all folders in one way, or say so: --class-map FILE with a line {unknown[0]}: {unknown[0]}",
+        )
     return TlvError(
         "classes-mismatch",
         f"{data} has {_some(unknown)}; the checkpoint knows only {knows}",

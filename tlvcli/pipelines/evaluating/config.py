@@ -6,13 +6,12 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tlvcli.core.config import Config
+from tlvcli.core.config import Config, WordList
 from tlvcli.pipelines.evaluating.shares import share_or_same
 from tlvcli.pipelines.precision import PrecisionName
 from tlvcli.pipelines.preparation import InterpolationName, Mean, Std
 
 DEFAULT_WORST = 8
-_Words = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 
 class EvalConfig(Config):
@@ -20,12 +19,14 @@ class EvalConfig(Config):
 
     checkpoint: str = Field(description="checkpoint file, ARCH@WEIGHTS or ARCH@random")
     data: str = Field(description="image folder, NAME:ROOT or digits, with @SPLIT or @SPLIT:N; default split: test")
-    against: _Words = Field(default_factory=list, description="more checkpoints, held against the first on these data")
+    against: WordList = Field(
+        default_factory=list, description="more checkpoints, held against the first on these data"
+    )
     class_map: str | None = Field(None, description="JSON, YAML or CSV: folder -> the checkpoint's class, or its index")
     min_accuracy: Annotated[float | None, BeforeValidator(share_or_same)] = Field(
         None, ge=0, le=1, description="exit 1 if top-1 is below it, as in 0.9 or 90%"
     )
-    gate: _Words = Field(default_factory=list, description="exit 1 unless it holds, as in macro-f1>=0.8 or ece<0.05")
+    gate: WordList = Field(default_factory=list, description="exit 1 unless it holds, as in macro-f1>=0.8 or ece<0.05")
     bootstrap: int = Field(0, ge=0, description="resamples for the intervals of what is no plain share; 0: none")
     predictions: str | None = Field(None, description="CSV with a row for each image, of the first checkpoint")
     worst: int | None = Field(

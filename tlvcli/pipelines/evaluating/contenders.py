@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,10 @@ from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.pipelines.checkpoints import OpenedCheckpoint, load_module, open_reference
 from tlvcli.pipelines.evaluating.classes import ClassMap, MatchedClasses, match_classes
 from tlvcli.pipelines.evaluating.config import EvalConfig
+from tlvcli.pipelines.first_look import look_at_checkpoint
 from tlvcli.pipelines.image_input import choose_preprocessing, refuse_image_size
 from tlvcli.pipelines.layout import lay_out_fast
-from tlvcli.pipelines.preparation import prepared_as_told
+from tlvcli.pipelines.preparation import enlargement, prepared_as_told
 
 if TYPE_CHECKING:
     import torch
@@ -39,12 +40,21 @@ def open_checkpoints(config: EvalConfig) -> tuple[OpenedCheckpoint, ...]:
     Raises:
         TlvError: whatever is wrong with a file or a name.
     """
-    first = (config.checkpoint, "checkpoint", config.key, config.arch)
-    others = ((reference, "against", None, config.against_arch) for reference in config.against)
     return tuple(
         open_reference(reference, role=role, key=key, arch=arch, offline=config.offline, seed=config.seed)
-        for reference, role, key, arch in (first, *others)
+        for reference, role, key, arch in _named(config)
     )
+
+
+def look_at_checkpoints(config: EvalConfig) -> None:
+    """Raise at once what shows of the same checkpoints without torch."""
+    for reference, _, _, arch in _named(config):
+        look_at_checkpoint(reference, arch)
+
+
+def _named(config: EvalConfig) -> Iterator[tuple[str, str, str | None, str | None]]:
+    yield config.checkpoint, "checkpoint", config.key, config.arch
+    yield from ((reference, "against", None, config.against_arch) for reference in config.against)
 
 
 def build_contender(
@@ -65,7 +75,9 @@ def build_contender(
     preprocessing = prepared_as_told(chosen, config)
     warnings = [*opened.warnings, *classes.warnings]
     if not stored and not (config.mean and config.std):
-        warnings.append(f"the checkpoint does not say how its images were prepared: took {_words(preprocessing)}")
+        small = enlargement(preprocessing, dataset) if config.image_size is None else ""
+        took = _words(preprocessing) + small
+        warnings.append(f"the checkpoint does not say how its images were prepared: took {took}")
     module.to(device)
     refuse_image_size(module, architecture, preprocessing, training=False)
     lay_out_fast(module, preprocessing, device)

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 
 from tlvcli.core.provenance import Preprocessing
 from tlvcli.core.report import Gate, InputInfo, OutputInfo, RunInfo
-from tlvcli.core.wording import counted
+from tlvcli.core.wording import counted, rate
 from tlvcli.data.image_dataset import ImageDataset
 from tlvcli.data.transforms import evaluation_transform
 from tlvcli.io.pages import write_page
@@ -82,7 +82,7 @@ def _facts(result: EvalResult) -> Facts:
         ("classes", f"{with_images:,}, matched by {result.classes_matched_by} with {result.num_classes:,} outputs"),
         ("network", PurePath(result.architecture.name).name),
         ("precision", result.precision),
-        ("speed", f"{result.images_per_second:,.0f} images/s, with reading them"),
+        ("speed", f"{rate(result.images_per_second)} images/s, with reading them"),
         ("peak memory", f"{result.peak_memory_bytes / 2**20:,.0f} MiB"),
     ]
     if result.skipped:

@@ -15,7 +15,7 @@ from tlvcli.pipelines.precision import Precision, autocast_to, choose_precision
 from tlvcli.pipelines.predicting.config import PredictConfig
 from tlvcli.pipelines.predicting.labels import choose_labels
 from tlvcli.pipelines.predicting.result import LabelSource
-from tlvcli.pipelines.preparation import prepared_as_told
+from tlvcli.pipelines.preparation import enlargement, prepared_as_told
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +67,8 @@ def open_network(config: PredictConfig, dataset: ImageDataset, device: torch.dev
     warnings = [*opened.warnings, *dataset.warnings]
     if not is_stored and not (config.mean and config.std):
         prepared = f"resized to {preprocessing.resize_size}, cropped to {preprocessing.image_size} px"
-        warnings.append(f"the checkpoint does not say how its images were prepared: {prepared}, as is usual")
+        small = enlargement(preprocessing, dataset) if config.image_size is None else ""
+        warnings.append(f"the checkpoint does not say how its images were prepared: {prepared}, as is usual{small}")
     if labels_from == "imagenet" and not config.features:
         warnings.append("the checkpoint does not name its classes: 1,000 of them were taken for ImageNet's")
     if labels_from == "index" and not config.features:

@@ -174,6 +174,6 @@ def _epoch_result(epoch: int, trained: RunningEpoch, measured: Evaluation) -> Ep
 def _describe(epoch: EpochResult, num_epochs: int) -> str:
     return (
         f"epoch {epoch.epoch}/{num_epochs}: train loss {epoch.train_loss:.4f}, "
-        f"val loss {epoch.val_loss:.4f}, val top-1 {epoch.val_top1:.4f}, "
+        f"val loss {epoch.val_loss:.4f}, val top-1 {epoch.val_top1:.2%}, "
         f"{epoch.images_per_second:.0f} images/s, {epoch.waiting_share:.0%} waiting for data"
     )
