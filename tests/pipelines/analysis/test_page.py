@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.pages.page_parts import PageParts
 from tlvcli.core.errors import TlvError
 from tlvcli.core.graph import Layer
 from tlvcli.models.activation_trace import find_taps
@@ -32,24 +32,6 @@ from tlvcli.pipelines.analyze_stats import run
 from tlvcli.pipelines.page_origin import command_line
 
 Write = Callable[..., str]
-
-
-class _Page(HTMLParser):
-    """Tags that are open at the end, all that a browser would fetch, and the texts."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
 
 
 @pytest.fixture
@@ -107,7 +89,7 @@ def test_a_sample_holds_distributions_and_means_of_the_chosen_kernels(settings: 
 def test_the_page_needs_nothing_else_and_repeats_to_the_byte(settings: dict[str, Any], tmp_path: Path) -> None:
     report = run(AnalyzeStatsConfig(**settings, statistic=["lognormal-kl", "frechet"]))
     text = Path(settings["html"]).read_text()
-    page = _Page(text)
+    page = PageParts(text)
     assert page.addresses
     assert all(address.startswith("data:image/") for address in page.addresses)
     assert not {"script", "link", "iframe"} & set(page.tags)
@@ -126,7 +108,7 @@ def test_the_page_says_what_the_report_says(settings: dict[str, Any]) -> None:
     report = run(AnalyzeStatsConfig(**settings))
     shift = report.result.shift
     assert shift is not None
-    text = " ".join(" ".join(_Page(Path(settings["html"]).read_text()).texts).split())
+    text = " ".join(" ".join(PageParts(Path(settings["html"]).read_text()).texts).split())
     overall = shift.overall
     assert f"{overall.shifted} of {overall.kernels} kernels ({overall.share:.0%})" in text
     assert overall.advice in text
@@ -153,7 +135,7 @@ def test_the_image_that_is_unlike_the_others_drives_the_shift(
 
 def test_a_distance_of_layers_alone_has_a_page_without_kernels(settings: dict[str, Any]) -> None:
     run(AnalyzeStatsConfig(**settings, statistic=["frechet"]))
-    page = _Page(Path(settings["html"]).read_text())
+    page = PageParts(Path(settings["html"]).read_text())
     assert any("kernels are not told apart" in text for text in page.texts)
     assert page.tags.count("img") == 0
 
@@ -168,7 +150,7 @@ def test_an_existing_page_is_refused_before_the_work(settings: dict[str, Any], t
 
 def test_names_are_text_not_markup(settings: dict[str, Any], pictures: Write) -> None:
     run(AnalyzeStatsConfig(**{**settings, "target": pictures("<b>&", 12)}))
-    page = _Page(Path(settings["html"]).read_text())
+    page = PageParts(Path(settings["html"]).read_text())
     assert page.tags.count("b") == 4  # the kernels' own titles: two of two layers
     assert any("<b>&" in text for text in page.texts)
 
@@ -187,7 +169,7 @@ def test_two_networks_have_a_page_with_all_pairs(network: str, pictures: Write, 
     similarity = report.result.similarity
     assert similarity is not None
     text = (tmp_path / "page.html").read_text()
-    page = _Page(text)
+    page = PageParts(text)
     for layer, other, value in similarity.pairs():
         assert f"{layer} and {other}: {value:.3f}" in page.texts
     assert all(address.startswith("data:image/png") for address in page.addresses)

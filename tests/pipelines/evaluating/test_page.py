@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.pages.page_parts import PageParts
 from tests.pipelines.evaluating.made_results import RAN, make_result, make_rival
 from tlvcli.core.errors import TlvError
 from tlvcli.core.report import Gate
@@ -129,25 +129,7 @@ def test_checkpoints_have_the_shortest_names_that_tell_them_apart(references: li
     assert name_apart(references) == names
 
 
-class _Page(HTMLParser):
-    """Tags, pictures, and texts of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-
-def _write(path: Path, **changes: Any) -> _Page:
+def _write(path: Path, **changes: Any) -> PageParts:
     dataset = open_dataset(parse_data_reference("digits"), "test")
     labels = np.array(dataset.labels)
     predictions = np.where(np.arange(len(labels)) % 9 == 0, (labels + 1) % 10, labels)
@@ -164,7 +146,7 @@ def _write(path: Path, **changes: Any) -> _Page:
     gates = [Gate(flag="--gate ece<0.1", met=False, message="ece is 0.2"), Gate(flag="--x", met=True, message="yes")]
     output = write_evaluation_page(config, result, dataset, gates=gates, inputs=[], warnings=["be <warned>"], ran=RAN)
     assert output.path == str(path)
-    return _Page(path.read_text())
+    return PageParts(path.read_text())
 
 
 def test_the_page_needs_nothing_else_and_says_what_the_report_says(tmp_path: Path) -> None:
