@@ -31,18 +31,8 @@ COMMANDS = {
     ],
     "compare": [
         *("compare", "--source", "NETWORK@random", "--target-arch", "WIDER", "--methods", "he", "--seeds", "1"),
-        *(
-            "--data",
-            "digits@train:20",
-            "--test-data",
-            "digits@test:20",
-            "--out",
-            "OUT/cmp",
-            "--jobs",
-            "1",
-            "--image-size",
-            "8",
-        ),
+        *("--data", "digits@train:20", "--test-data", "digits@test:20", "--image-size", "8"),
+        *("--out", "OUT/cmp", "--jobs", "1"),
     ],
 }
 
