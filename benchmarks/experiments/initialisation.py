@@ -97,7 +97,7 @@ def main() -> None:
     given = parser.parse_args()
     settings = settings_of(f"{NAME}_{given.pair}", given)
     pair, epochs = PAIRS[given.pair](settings), settings.pick(given.epochs, 2)
-    folder = settings.out / f"{given.pair}{f'-{given.epochs}-epochs' if given.epochs != 6 else ''}"
+    folder = settings.out / f"{given.pair}-{epochs}-epochs"
     found = {f"{epochs} epochs": measure(settings, pair, folder, given.methods, epochs=epochs)}
     if given.half != "none":
         half = folder.with_name(f"{folder.name}-half")
