@@ -125,7 +125,7 @@ def test_a_worker_that_is_killed(place: Place, photos: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_an_image_that_no_memory_holds(place: Place, photos: Path, tmp_path: Path, workers: str) -> None:
     shutil.copytree(photos / "train" / "ant", tmp_path / "ant")
-    Image.new("1", (11_000, 11_000)).save(tmp_path / "ant" / "0.png")
+    Image.new("1", (13_000, 13_000)).save(tmp_path / "ant" / "0.png")
     predict = ["predict", f"{place.network}@random", str(tmp_path / "ant"), *_DATA, "--workers", workers, "--quiet"]
     assert finish([*predict, "--json"], place.log, before=leave_little_memory) == 1
     report = json.loads(place.log.read_text())
