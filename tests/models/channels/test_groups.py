@@ -187,3 +187,29 @@ def test_a_network_without_images_is_refused_with_its_own_words() -> None:
     assert caught.value.error_id == "channels-unknown"
     with pytest.raises(TlvError, match="RuntimeError on 3x224x224"):
         channel_groups(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(1001, 2)))
+
+
+class _RepeatedWeight(nn.Module):
+    """A linear layer as torch 2.6 computes one whose input does not lie in order: its weight once for every image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, image: Tensor) -> Tensor:
+        tokens = self.stem(image).flatten(2).transpose(1, 2)
+        weight = self.linear.weight.t().expand(len(tokens), 4, 4).view(len(tokens), 4, 4)
+        return torch.relu(torch.bmm(tokens, weight) + self.linear.bias)
+
+
+def test_a_weight_that_is_repeated_for_each_image_is_a_linear_layer() -> None:
+    groups = channel_groups(_RepeatedWeight())
+    weight = [_axis(groups, "linear.weight", dim) for dim in range(2)]
+    assert torch.equal(weight[1], _axis(groups, "stem.weight"))
+    assert torch.equal(weight[0], _axis(groups, "linear.bias"))
+    assert torch.equal(weight[0], groups.outputs)
+    assert not torch.isin(weight[0], weight[1]).any()
+    assert not groups.mixed
+    site = groups.sites["linear"]
+    assert (site.operation, site.reads, site.before) == ("linear", "stem", "relu")

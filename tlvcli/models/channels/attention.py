@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tlvcli.models.channels.values import Call, Value, narrow_where_equal, tensors_in, unknown
+from tlvcli.models.channels.layers import multiply_matrices
+from tlvcli.models.channels.values import Call, Value, is_repeated, narrow_where_equal, tensors_in, unknown
 
 if TYPE_CHECKING:
     from tlvcli.models.channels.tracer import ChannelTracer
@@ -19,8 +20,11 @@ _ATTENTION = "attention"
 def contract(tracer: ChannelTracer, call: Call) -> Sequence[Value]:
     """Multiply activations [batch, m, k] x [batch, k, n]: queries with keys, or scores with values.
 
-    Where both have channels along k they are the same; the result has those that the second has along n.
+    Where both have channels along k they are the same; the result has those that the second has along n. A weight
+    that was repeated for the batch (torch 2.6 does so where a linear layer reads what does not lie in order) is one.
     """
+    if is_repeated(tracer.value(call.args[-1])):
+        return multiply_matrices(tracer, call)
     first, second = (tracer.value(argument).channels for argument in call.args[-2:])
     queries, keys = narrow_where_equal(first, [1]), narrow_where_equal(second, [2])
     over_tokens = narrow_where_equal(second, [1])

@@ -50,20 +50,20 @@ def _read_in_groups(tracer: ChannelTracer, name: str, read: Tensor, writes: Tens
 
 
 def multiply_matrices(tracer: ChannelTracer, call: Call) -> Sequence[Value]:
-    """Link what a linear layer reads with its weight: x [rows, in] times [in, out], and a bias perhaps."""
+    """Link what a linear layer reads with its weight: x [..., rows, in] times [..., in, out], and a bias perhaps."""
     *bias, first, second = call.args[:3] if call.name == "addmm" else call.args[:2]
     value, weight = tracer.value(first), tracer.value(second)
-    read = narrow_where_equal(value.channels, [0])
+    read = narrow_where_equal(value.channels, range(value.channels.dim() - 1))
     if read is None or weight.axes is None or weight.parameter is None:
         for mixed in (value, weight):
             tracer.ledger.mix("a matrix product", mixed.channels)
         return [unknown(call.result.shape)]
-    reads, writes = weight.axes
+    reads, writes = weight.axes[-2:]
     tracer.ledger.link(read.flatten(), reads)
     _link_vector(tracer, bias[0] if bias else None, writes)
     layer = _enter(tracer, weight.parameter, "linear", call, value)
     writers = _writers(tracer, weight.parameter, bias[0] if bias else None)
-    return [Value(along(writes, 1, call.result.shape), writers=writers, layer=layer)]
+    return [Value(along(writes, -1, call.result.shape), writers=writers, layer=layer)]
 
 
 def batch_norm(tracer: ChannelTracer, call: Call) -> Sequence[Value]:

@@ -13,7 +13,16 @@ from torch.nn import functional as F
 from tlvcli.core.channels import Addition, Term
 from tlvcli.models.channels.attention import attend, contract
 from tlvcli.models.channels.layers import batch_norm, convolve, group_norm, layer_norm, multiply_matrices
-from tlvcli.models.channels.values import NONE, Call, Value, narrow_where_equal, smallest, tensors_in, unknown
+from tlvcli.models.channels.values import (
+    NONE,
+    Call,
+    Value,
+    narrow_where_equal,
+    repeat_axes,
+    smallest,
+    tensors_in,
+    unknown,
+)
 
 if TYPE_CHECKING:
     from tlvcli.models.channels.tracer import ChannelTracer
@@ -52,7 +61,10 @@ def _rearrange(tracer: ChannelTracer, call: Call) -> Sequence[Value]:
         results: Any = value.channels.reshape(call.result.shape)
     else:
         results = call.function(value.channels, *call.args[1:], **call.kwargs)
-    return [replace(value, channels=channels, axes=None) for channels in tensors_in(results)]
+    axes = None
+    if value.axes and call.name in ("expand", "view"):
+        axes = repeat_axes(value.axes, call.result.shape)
+    return [replace(value, channels=channels, axes=axes) for channels in tensors_in(results)]
 
 
 def _order(moved: Tensor, still: Tensor) -> list[int]:
@@ -111,6 +123,8 @@ def _combine(tracer: ChannelTracer, call: Call) -> Sequence[Value]:
     if "mul" in call.name:
         scale = next((value.parameter for value in values if value.parameter is not None), None)
         return [Value(channels, writers=(scale,) if scale else first.writers or second.writers)]
+    if "add" in call.name and first.layer is not None and second.parameter is not None and len(second.axes or ()) == 1:
+        return [replace(first, channels=channels, writers=(*first.writers, second.parameter))]  # a bias of the layer
     if "add" in call.name and first.parameter is None and second.parameter is None:
         terms = Term(first.writers, first.after), Term(second.writers, second.after)
         tracer.ledger.additions.append(Addition(terms))

@@ -57,6 +57,19 @@ def unknown(shape: Sequence[int]) -> Value:
     return Value(torch.tensor(NONE).expand(tuple(shape)))
 
 
+def repeat_axes(axes: tuple[Tensor, ...], shape: Sequence[int]) -> tuple[Tensor, ...] | None:
+    """Return the axes of a parameter that was repeated to `shape` along new first dimensions, or None where not so."""
+    new, old = shape[: -len(axes)], shape[len(shape) - len(axes) :]
+    if [len(axis) for axis in axes] != list(old):
+        return None
+    return (*(torch.tensor(NONE).expand(size) for size in new), *axes)
+
+
+def is_repeated(value: Value) -> bool:
+    """Say whether this is a matrix of weights that was repeated for each of a batch."""
+    return value.axes is not None and len(value.axes) == 3 and bool((value.axes[0] == NONE).all())
+
+
 def along(channels: Tensor, dim: int, shape: Sequence[int]) -> Tensor:
     """Return `channels` [size] along one dimension of `shape`, the same everywhere else."""
     dim %= len(shape)
