@@ -154,7 +154,6 @@ def test_the_recipe_of_collapsed_blocks(plan: Planner) -> None:
     np.testing.assert_allclose(tensors["0.weight"], stem / norms * sqrt(2 / (8 * 49)), rtol=1e-5)
     kept = {row.tensor for row in made.rows if row.operation == "keep"}
     assert {"1.weight", "5.shortcut.0.weight", "9.weight"} <= kept
-    assert made.recommended_rates == {"0": 0.0}
 
 
 @pytest.mark.parametrize("noise", [0.1, 0.5])
@@ -180,7 +179,7 @@ def _across(source: nn.Module, target: nn.Module) -> dict[str, Tensor]:
     """Collapse blocks even where the two are near enough for a family."""
     tensors, state = TensorsInMemory(source.state_dict()), target.state_dict()
     groups = channel_groups(source), channel_groups(target)
-    made = plan_across(tensors, groups, graph_of_module(target), options=CoherentOptions(noise=0.0), seed=0)
+    made = plan_across(tensors, groups, state, graph_of_module(target), options=CoherentOptions(noise=0.0), seed=0)
     return dict(execute(made, tensors, state))
 
 
@@ -261,10 +260,27 @@ def test_without_normalisation_signals_neither_die_nor_explode(plan: Planner) ->
     ],
 )
 def test_choices_limit_what_goes_over(plan: Planner, choices: dict[str, str], layers: set[str]) -> None:
-    made, tensors = plan("coherent", Fires(), target := Residuals(), **choices)
+    made, tensors = plan("coherent", Fires(), target := Residuals(), rates="one", stem_rate=0.1, **choices)
     assert {row.tensor.removesuffix(".weight") for row in made.rows if row.source} == layers
-    assert made.recommended_rates == ({} if "stem" in choices else {"0": 0.0})
+    assert made.recommended_rates == ({} if "stem" in choices else {"0": 0.1})
     assert torch.equal(tensors["9.weight"], target.state_dict()["9.weight"])
+
+
+def test_kernels_in_front_of_a_normalisation_learn_at_one_pace(plan: Planner) -> None:
+    made, tensors = plan("coherent", Fires(), Residuals(), stem_rate=0.5)
+    rates = dict(made.recommended_rates)
+    assert rates.pop("0") == 0.5
+    kernels = {name.removesuffix(".weight"): kernel for name, kernel in tensors.items() if kernel.dim() == 4}
+    steps = {layer: rates.pop(layer, 1.0) / float(kernel.std()) for layer, kernel in kernels.items() if layer != "0"}
+    assert not rates  # neither normalisations nor the classifier have one
+    assert max(steps.values()) / min(steps.values()) < 1.05
+    assert made.recommended_rates["5.shortcut.0"] == pytest.approx(3.0, abs=0.3)
+
+
+def test_depthwise_kernels_and_what_no_normalisation_follows_learn_as_ever(plan: Planner) -> None:
+    made, _ = plan("coherent", Fires(), Depthwise(8))
+    assert made.recommended_rates == {"0": 0.0, "6": 2.1}  # the depthwise layer 3 has a spread of its own
+    assert set(plan("coherent", Residuals(), Fires())[0].recommended_rates) == {"0"}
 
 
 def test_surplus_convolutions_may_start_as_they_are(plan: Planner) -> None:

@@ -15,6 +15,7 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight cores, 10 GB of memory, no GPU."""
     monkeypatch.setattr(machine, "granted_cores", lambda: 8)
     monkeypatch.setattr(machine, "_free_memory", lambda: 10 * GB)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,14 @@ def test_cores_and_memory_bound_the_jobs(
     found = choose_machine(asked, "cpu", num_cells=num_cells, network_bytes=network_bytes)
     assert (found.jobs, found.threads, found.gpus) == (jobs, threads, ())
     assert found.environment(0) == {"OMP_NUM_THREADS": str(threads)}
+
+
+@pytest.mark.parametrize(("allowed", "threads"), [("2", 2), ("16", 4), ("0", 4), ("4,2", 4)])
+def test_what_the_user_allows_a_process_bounds_its_threads(
+    eight_cores: None, monkeypatch: pytest.MonkeyPatch, allowed: str, threads: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", allowed)
+    assert choose_machine(2, "cpu", num_cells=100, network_bytes=0).threads == threads
 
 
 def test_a_gpu_has_one_cell_at_a_time(eight_cores: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from tlvcli.methods.coherent.block_rows import BlockPlan, Places, outputs_of, pl
 from tlvcli.methods.coherent.blocks import Block, find_blocks, weight_of, written
 from tlvcli.methods.coherent.kernels import Composition, Start, collapse_row, composition_of, filter_variances
 from tlvcli.methods.coherent.options import CoherentOptions
+from tlvcli.methods.coherent.rates import even_rates
 from tlvcli.methods.coherent.stages import match_blocks
 
 _KEPT = "what no block of the source feeds: the architecture's own initialisation"
@@ -31,12 +32,13 @@ _KEPT = "what no block of the source feeds: the architecture's own initialisatio
 def plan_across(
     source: TensorSource,
     groups: tuple[ChannelGroups, ChannelGroups],
+    target: Mapping[str, Tensor],
     target_graph: ModelGraph,
     *,
     options: CoherentOptions,
     seed: int,
 ) -> TransferPlan:
-    """Plan every target tensor; `groups` are source's and target's."""
+    """Plan every target tensor; `groups` are source's and target's, `target` the tensors that this one begins with."""
     source_groups, own = groups
     specs = {tensor.name: tensor for tensor in target_graph.tensors()}
     blocks, own_blocks = find_blocks(source_groups, _kernels(source.specs)), find_blocks(own, _kernels(specs.values()))
@@ -70,7 +72,9 @@ def plan_across(
         task = BlockPlan(block, own, specs, made, outputs, positions, options, seed)
         rows, places = plan_block(task, places)
         parts += rows
-    return replace(assemble_plan(target_graph, parts, reason=_KEPT), recommended_rates=rates)
+    plan = assemble_plan(target_graph, parts, reason=_KEPT)
+    even = even_rates(plan.rows, target, own) if options.rates == "even" else {}
+    return replace(plan, recommended_rates=even | rates)
 
 
 def _kernels(specs: Iterable[TensorSpec]) -> dict[str, tuple[int, ...]]:

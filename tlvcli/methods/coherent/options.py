@@ -35,6 +35,10 @@ class CoherentOptions(Config):
     stem_rate: float = Field(
         0.0, ge=0.0, le=1.0, description="learning rate recommended for a transferred stem, as a multiple; 0 is frozen"
     )
+    rates: Literal["even", "one"] = Field(
+        "even",
+        description="between families: kernels in front of a normalisation learn at one pace, or at one rate",
+    )
     stages: int | None = Field(
         None, ge=0, description="between families: stages that are transferred, from the first; default: all"
     )

@@ -49,7 +49,7 @@ def plan_coherent(
     plan = (
         plan_family(source, target_graph, (groups, own), pairs, options=options, seed=seed) if pairs.is_family else None
     )
-    plan = plan or plan_across(source, (groups, own), target_graph, options=options, seed=seed)
+    plan = plan or plan_across(source, (groups, own), target, target_graph, options=options, seed=seed)
     return replace(plan, warnings=(*plan.warnings, *_say_what_is_mixed(own)))
 
 

@@ -38,10 +38,17 @@ def choose_machine(asked: int | None, device: str, *, num_cells: int, network_by
     cores, gpus = granted_cores(), _gpus(device)
     if gpus:
         jobs = min(asked or len(gpus), len(gpus), num_cells)
-        return Machine(jobs, max(1, cores // jobs), gpus[:jobs])
+        return Machine(jobs, _threads(cores, jobs), gpus[:jobs])
     fits = _free_memory() // (_JOB_BYTES + _COPIES_IN_MEMORY * network_bytes)
     jobs = max(1, min(asked or min(cores, fits), num_cells))
-    return Machine(jobs, max(1, cores // jobs))
+    return Machine(jobs, _threads(cores, jobs))
+
+
+def _threads(cores: int, jobs: int) -> int:
+    """Return each job's share of the cores, or what the user allows a process, where that is less."""
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    share = max(1, cores // jobs)
+    return min(share, int(allowed)) if allowed.isdecimal() and int(allowed) > 0 else share
 
 
 def _gpus(device: str) -> tuple[str, ...]:

@@ -47,8 +47,8 @@ def narrow(plan: TransferPlan, target: ModelGraph, *, only: Sequence[str], skip:
 
     rows = tuple(map(chosen, plan.rows))
     # A layer that is left alone knows nothing that its rate should protect.
-    fed = {row.tensor.rpartition(".")[0] for row in rows if row.operation != "keep"}
-    rates = {layer: rate for layer, rate in plan.recommended_rates.items() if layer in fed}
+    left = left_alone(target, only=only, skip=skip)
+    rates = {layer: rate for layer, rate in plan.recommended_rates.items() if layer not in left}
     return replace(plan, rows=rows, recommended_rates=rates)
 
 
