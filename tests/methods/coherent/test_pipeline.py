@@ -57,7 +57,7 @@ def test_a_replay_gives_the_same_bytes_and_the_same_rates(source: Path, made: Pa
     again = _transfer(source, tmp_path / "again.safetensors", plan=str(made.with_name("plan.yaml")))
     assert _sha256(again) == _sha256(made)
     assert _rates(again) == _rates(made)
-    assert _rates(made).items() > {"conv1": 0.0, "layer1.0.conv1": 2.8}.items()
+    assert _rates(made).items() > {"conv1": 0.3, "layer1.0.conv1": 2.8}.items()
     assert made.with_name("plan.safetensors").stat().st_size < 200_000  # index maps, not kernels
 
 

@@ -33,7 +33,7 @@ class CoherentOptions(Config):
         "centre", description="between families: the stem takes the source's kernels in its centre, or starts as it is"
     )
     stem_rate: float = Field(
-        0.0, ge=0.0, le=1.0, description="learning rate recommended for a transferred stem, as a multiple; 0 is frozen"
+        0.3, ge=0.0, le=1.0, description="learning rate recommended for a transferred stem, as a multiple; 0 is frozen"
     )
     rates: Literal["even", "one"] = Field(
         "even",
