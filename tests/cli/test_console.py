@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
+from itertools import pairwise
 
 import pytest
 from rich.console import Console
 
-from tlvcli.cli.console import count, messages, results, safe, shape, size, warn, write_columns
+from tlvcli.cli.console import count, messages, results, safe, shape, size, warn, write_columns, write_sentence
 
 ROWS = [("name", "n", "why"), ("features.0.conv.long.weight", "7", "because it is so and no other way")]
 
@@ -30,6 +32,22 @@ def test_a_terminal_gets_what_fits() -> None:
     names = _written(Console(file=io.StringIO(), width=60, force_terminal=True, no_color=True), 0)
     assert names[1] == "features.0.…ong.weight  7  because it is so and no other way"
     assert all(len(line) <= 60 for line in names)
+
+
+@pytest.mark.parametrize("width", [20, 31])
+def test_a_sentence_is_broken_between_words_and_a_path_never(width: int) -> None:
+    path = "runs/with/a/long/name/best.safetensors"
+    sentence = f"[bold]coherent[/]: {path} -> resnet18 (10 classes): coverage 6.3% of 11,181,642 parameters"
+    screen, file = (io.StringIO() for _ in range(2))
+    write_sentence(Console(file=screen, width=width, force_terminal=True, no_color=True), sentence)
+    write_sentence(Console(file=file, width=width), sentence)
+    plain = file.getvalue().removesuffix("\n")
+    assert plain == sentence.replace("[bold]", "").replace("[/]", "")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()
+    assert " ".join(lines) == plain
+    assert all(len(line) <= width for line in lines if line != path)
+    # None could have taken the word that the next one begins with.
+    assert all(len(line) + 1 + len(after.split()[0]) > width for line, after in pairwise(lines))
 
 
 def test_numbers_and_foreign_text() -> None:

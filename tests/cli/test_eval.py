@@ -34,9 +34,10 @@ def test_one_line_and_a_block_within_80_columns(
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("NO_COLOR", "1")
     assert run(arguments) == 0
-    first, *block = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    first, second, *block = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert first.startswith("top-1 ")
-    assert " on 60 images (digits@test:60, test), " in first
+    assert " on 60 images (digits@test:60, test), " in f"{first} {second}"
+    assert second.endswith(" images/s, cpu, fp32")  # broken between words
     labels = [line.split()[0] for line in block if not line.startswith(" ")]
     assert labels == ["95", "classes", "confused", "calibration"]
     assert max(map(len, block)) <= 80

@@ -32,6 +32,7 @@ REFUSED = [
     (["train", "absent.pt", "--data", "digits", "--out", "run"], "checkpoint-missing"),
     (["train", "net.safetensors", "--arch", "resnet81", "--data", "digits", "--out", "run"], "architecture-unknown"),
     (["train", "net.safetensors", "--data", "absent", "--out", "run"], "data-missing"),
+    (["train", "net.safetensors", "--data", "cifar10:absent", "--out", "run"], "data-missing"),
     (["train", "net.safetensors", "--data", "digits@test", "--out", "run"], "data-split-invalid"),
     (["train", "net.safetensors", "--data", "digits", "--out", "full"], "output-exists"),
     (["train", "net.safetensors", "--data", "digits", "--out", "run", "--strategy", "ful"], "strategy-unknown"),

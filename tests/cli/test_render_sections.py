@@ -84,6 +84,17 @@ def test_difference() -> None:
     ]
 
 
+def test_of_many_other_shapes_the_first_are_shown() -> None:
+    new, old = ({f"{index:02}.weight": torch.ones(width) for index in range(23)} for width in (2, 3))
+    section = describe_difference(TensorsInMemory(new), TensorsInMemory(old))
+    brief, whole = plain(), plain()
+    render_difference(section, brief)
+    render_difference(section, whole, verbose=True)
+    assert drawn(brief)[-2:] == ["reshaped     19.weight: 3 -> 2", "             and 3 more; --verbose shows them"]
+    assert drawn(whole)[-1] == "reshaped     22.weight: 3 -> 2"
+    assert len(drawn(whole)) == 1 + 23
+
+
 def test_no_difference() -> None:
     source, console = TensorsInMemory({"a": torch.ones(1)}), plain()
     render_difference(describe_difference(source, source), console)
@@ -111,7 +122,7 @@ def test_verification() -> None:
     render_verification(section, console)
     assert drawn(console) == [
         f"sha256       {'0' * 64}",
-        "made by      tlv train (full), from",
+        "history      tlv train (full), from",
         "holds        a[b].pt 111111111111 at x/a[b].pt",
         "changed        a[b].pt 111111111111 but a[b].pt is 222222222222",
         "missing      a[b].pt 111111111111",
@@ -120,4 +131,4 @@ def test_verification() -> None:
     console = plain()
     other = section.model_copy(update={"made_by": None, "ancestors": [], "reports": []})
     render_verification(other, console)
-    assert drawn(console)[1] == "made by      no provenance: written by another tool"
+    assert drawn(console)[1] == "history      no provenance: written by another tool"

@@ -126,7 +126,11 @@ def test_the_end_of_a_run(arguments: list[str], tmp_path: Path, capsys: pytest.C
     assert (header[-2:], row[0], row[-1]) == (["waiting", "seconds"], "1", "best")
     assert "best: epoch 1 of 1, val top-1 " in said.out
     assert said.out.splitlines()[-1] == f"next: tlv eval {tmp_path}/run/best.safetensors --data digits"
-    assert [line.split(":")[0] for line in said.err.splitlines()] == ["epoch 1/1"]
+    (told,) = said.err.splitlines()
+    assert told.startswith("epoch 1/1: ")
+    (epoch,) = json.loads((tmp_path / "run" / "report.json").read_text())["result"]["epochs"]
+    waited = f", {epoch['waiting_share']:.0%} waiting for data" if epoch["waiting_share"] >= 0.1 else ""
+    assert told.endswith(f" images/s{waited}")
     assert run(["train", "--resume", str(tmp_path / "run")]) == 2
     assert "error[run-finished]" in capsys.readouterr().err
     assert run(["train", "--resume", str(tmp_path / "run"), "--lr", "0.5"]) == 2

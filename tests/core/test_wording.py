@@ -12,6 +12,7 @@ def test_one_is_singular_and_thousands_are_separated() -> None:
         "2 images",
         "1,234 images",
     ]
+    assert [counted(number, "class", "classes") for number in (1, 10)] == ["1 class", "10 classes"]
 
 
 def test_a_low_rate_has_a_digit_more() -> None:

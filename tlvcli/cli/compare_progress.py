@@ -46,7 +46,8 @@ def shown_grid(*, quiet: bool) -> Iterator[Watcher]:
     else:
         from rich.live import Live
 
-        with Live(console=console, transient=True, refresh_per_second=4) as live:
+        # Sources are read and data listed before the first cell begins.
+        with Live("looking at sources and data", console=console, transient=True, refresh_per_second=4) as live:
             yield _Shown(console, live)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Collection, Sequence
@@ -78,13 +79,39 @@ def plain_table(*columns: str, right: Collection[str] = ()) -> Table:
     return table
 
 
+def write_sentence(console: Console, sentence: str, style: str = "") -> None:
+    """Write markup that is read: a terminal gets no word cut in two, nor a path, which may be copied."""
+    from rich.text import Text
+
+    text = Text.from_markup(sentence, style=style, emoji=False)
+    # Not rich's own wrapping, which breaks what is longer than a line: only the terminal knows that it is one word.
+    for line in text.divide(_line_starts(text.plain, console.width)) if console.is_terminal else [text]:
+        line.rstrip()
+        console.print(line, soft_wrap=True)
+
+
+def _line_starts(text: str, width: int) -> list[int]:
+    """Return where the lines after the first begin, each with a word."""
+    start, starts = 0, []
+    for word in re.finditer(r"\S+", text):
+        if word.end() - start > width and word.start() > start:
+            start = word.start()
+            starts.append(start)
+    return starts
+
+
 def write_fact(console: Console, label: str, text: str) -> None:
     """Write a label and what it says; on a terminal further lines start below the text, elsewhere there are none."""
-    width = max(40, console.width - FACT_INDENT) if console.is_terminal else 10**6
-    first, *more = textwrap.wrap(printable(text), width, break_on_hyphens=False) or [""]
+    first, *more = wrapped(console, text, FACT_INDENT)
     console.print(f"[bold]{label:<{FACT_INDENT - 1}}[/] {escape(first)}", soft_wrap=True)
     for line in more:
         console.print(" " * FACT_INDENT + escape(line), soft_wrap=True)
+
+
+def wrapped(console: Console, text: str, indent: int) -> list[str]:
+    """Return the lines of a text that a terminal has room for beside an indent; one, where it is none."""
+    width = max(40, console.width - indent) if console.is_terminal else 10**6
+    return textwrap.wrap(printable(text), width, break_on_hyphens=False) or [""]
 
 
 def write_columns(

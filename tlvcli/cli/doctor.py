@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -29,10 +30,14 @@ def doctor(
 
     Example: tlv doctor --online
     """
+    from tlvcli.cli.console import messages
     from tlvcli.cli.render_doctor import render
     from tlvcli.cli.running import read_config, show_report
     from tlvcli.pipelines.doctor import DoctorConfig, run
 
-    result: Any = run(read_config(context, DoctorConfig))
+    settings = read_config(context, DoctorConfig)
+    # It is gone when the answers come; what is no terminal never sees it.
+    with nullcontext() if quiet or json else messages().status("importing torch and the other packages"):
+        result: Any = run(settings)
     code = show_report(context, result, lambda report, verbose: render(report, verbose=verbose, quiet=quiet))
     return code or (1 if result.result.errors else 0)

@@ -6,8 +6,10 @@ import errno
 import io
 import json
 import os
+import shutil
 import signal
 import sys
+import textwrap
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from tlvcli.cli.shortage import OUT_OF_MEMORY, find_shortage
+from tlvcli.cli.usage import explain
 from tlvcli.core.errors import TlvError, printable
 from tlvcli.core.processes import ENDED_WITH_ANOTHER, ToldForAllError
 
@@ -108,9 +111,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
         # Usage errors, of typer's own classes or, before 0.29, click's: told by what they can do.
         if not hasattr(error, "format_message"):
             raise
-        where = getattr(getattr(error, "ctx", None), "command_path", "tlv")
-        message = " ".join(error.format_message().split()).rstrip(".")
-        raise TlvError("usage", message, f"{where} --help lists the arguments and flags") from error
+        raise TlvError("usage", *explain(error)) from error
     if code == EXIT_INTERRUPTED:  # typer turns the keyboard's interrupt into this
         raise KeyboardInterrupt
     return int(code or 0)
@@ -125,8 +126,16 @@ def _draw(error: TlvError, *, as_json: bool) -> None:
         else:
             colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
             red, cyan, plain = ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") if colours else ("", "", "")
-            print(f"{red}error[{error.error_id}]:{plain} {printable(error.message)}", file=sys.stderr)  # noqa: T201
-            print(f"{cyan}hint:{plain} {printable(error.hint)}", file=sys.stderr)  # noqa: T201
+            for colour, word, text in ((red, f"error[{error.error_id}]:", error.message), (cyan, "hint:", error.hint)):
+                said = _fit_to_terminal(f"{word} {printable(text)}")
+                print(f"{colour}{word}{plain}{said.removeprefix(word)}", file=sys.stderr)  # noqa: T201
+
+
+def _fit_to_terminal(line: str) -> str:
+    """Break a line between its words where the terminal would in them; what is no terminal gets one line."""
+    if not sys.stderr.isatty() or len(line) <= (width := shutil.get_terminal_size().columns):
+        return line
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _is_told_elsewhere(error: TlvError) -> bool:

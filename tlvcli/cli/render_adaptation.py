@@ -6,7 +6,7 @@ from itertools import groupby
 
 from rich.console import Console
 
-from tlvcli.cli.console import count, write_columns
+from tlvcli.cli.console import count, write_columns, write_sentence
 from tlvcli.core.wording import counted
 from tlvcli.pipelines.transferring.result import AdaptedRow
 
@@ -32,7 +32,7 @@ def render_adaptation(console: Console, adaptation: list[AdaptedRow], *, verbose
         members = list(of_step)
         lines = [_line(measure, list(grouped)) for measure, grouped in groupby(members, key=lambda row: row.measure)]
         for line in [line for line in lines if line] or [f"nothing changed, {count(len(members))} layers left"]:
-            console.print(f"[bold]{step}[/]: {line}", soft_wrap=True)
+            write_sentence(console, f"[bold]{step}[/]: {line}")
 
 
 def _line(measure: str, members: list[AdaptedRow]) -> str:

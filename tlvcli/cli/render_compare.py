@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tlvcli.cli.compare_progress import duration
-from tlvcli.cli.console import plain_table, results, safe, size
+from tlvcli.cli.console import plain_table, results, safe, size, write_sentence
 from tlvcli.core.report import Report
 from tlvcli.core.wording import counted
 from tlvcli.pipelines.comparing.result import CellResult, CompareResult
@@ -26,7 +26,7 @@ def render(report: Report[CompareResult], verbose: bool) -> None:
         return
     has_intervals = _write_table(console, result)
     for note in notes(result, brief=not has_intervals):
-        _tell(console, safe(note))
+        write_sentence(console, safe(note))
     if verbose:
         _say(console, "")
         for cell in result.cells:
@@ -39,11 +39,6 @@ def render(report: Report[CompareResult], verbose: bool) -> None:
 def _say(console: Console, line: str) -> None:
     """Write what may be copied, as commands and paths: in one piece."""
     console.print(line, soft_wrap=True)
-
-
-def _tell(console: Console, sentence: str) -> None:
-    """Write what is read: on a terminal no word is cut in two."""
-    console.print(sentence, soft_wrap=not console.is_terminal)
 
 
 def _write_table(console: Console, result: CompareResult) -> bool:
@@ -94,7 +89,7 @@ def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
 def _write_best(console: Console, result: CompareResult) -> None:
     failed = f", [red]{result.num_failed} failed[/]" if result.num_failed else ""
     seconds = sum(cell.seconds or 0.0 for cell in result.cells)
-    _say(
+    write_sentence(
         console,
         f"{counted(result.num_cells, 'cell')}, {result.num_trained} trained{failed}, {duration(seconds)} of training"
         + ("; compare.html says why" if result.num_failed else ""),
@@ -103,7 +98,7 @@ def _write_best(console: Console, result: CompareResult) -> None:
     if best:
         settings = f" with {safe(settings_text(best.settings))}" if best.settings else ""
         tested = f", {spread_text(best.test)} on test" if best.test else ""
-        _tell(console, f"best on val: [bold]{safe(best.name)}[/]{settings}: {spread_text(best.val)}{tested}")
+        write_sentence(console, f"best on val: [bold]{safe(best.name)}[/]{settings}: {spread_text(best.val)}{tested}")
 
 
 def _write_commands(console: Console, result: CompareResult) -> None:

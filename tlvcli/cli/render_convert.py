@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tlvcli.cli.console import count, results, safe, size, write_fact
 from tlvcli.core.report import Report
+from tlvcli.core.wording import counted
 from tlvcli.pipelines.convert import ConvertResult, LeftOutEntry
 
 _SHOWN_TIES = 3
@@ -18,7 +19,7 @@ def render(report: Report[ConvertResult], verbose: bool) -> None:
         if output.role == "checkpoint" or verbose:
             console.print(f"wrote {safe(output.path)}  sha256 {output.sha256[:12]}", soft_wrap=True)
     if len(report.outputs) > 1 and not verbose:
-        console.print(f"and {result.num_files} shards beside it", soft_wrap=True)
+        console.print(f"and {counted(result.num_files, 'shard')} beside it", soft_wrap=True)
     if not report.outputs:
         console.print(f"dry run: nothing written of {safe(source.path)}", soft_wrap=True)
 
@@ -29,7 +30,12 @@ def _facts(report: Report[ConvertResult], *, verbose: bool) -> list[tuple[str, s
     prefix = f", prefix {result.prefix} stripped" if result.prefix else ""
     facts = [("checkpoint", f"{source.path}, {source.format}{part}{prefix}")]
     if result.architecture:
-        facts.append(("architecture", f"{result.architecture.name}, {result.architecture.num_classes} classes"))
+        facts.append(
+            (
+                "architecture",
+                f"{result.architecture.name}, {counted(result.architecture.num_classes, 'class', 'classes')}",
+            )
+        )
     facts.append(
         ("tensors", f"{count(result.num_tensors)}, {count(result.num_elements)} elements, {size(result.num_bytes)}")
     )

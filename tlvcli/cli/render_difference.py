@@ -82,8 +82,11 @@ def _facts(section: DifferenceSection, verbose: bool) -> Iterator[tuple[str, str
     if renames:
         pairs = [f"{rename.reference_name} -> {rename.name}" for rename in renames]
         yield "renamed", ", ".join(pairs) if verbose else some(pairs)
-    for tensor in section.reshaped:
+    shown = section.reshaped if verbose else section.reshaped[:_MOST_ROWS]
+    for tensor in shown:
         yield "reshaped", f"{tensor.name}: {shape(tensor.reference_shape)} -> {shape(tensor.shape)}"
+    if len(shown) < len(section.reshaped):
+        yield "", f"and {count(len(section.reshaped) - len(shown))} more; --verbose shows them"
     for label, names in (("added", section.added), ("removed", section.removed)):
         if names:
             yield label, f"{count(len(names))}: {', '.join(names) if verbose else some(names)}"

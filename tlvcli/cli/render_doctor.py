@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from tlvcli.cli.console import results, safe
+from typing import TYPE_CHECKING
+
+from tlvcli.cli.console import results, safe, wrapped
 from tlvcli.core.report import Report
 from tlvcli.core.wording import counted
 from tlvcli.pipelines.health.result import DoctorResult, Finding, Status
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _COLOURS: dict[Status, str] = {"ok": "green", "info": "cyan", "warning": "yellow", "error": "bold red"}
 _WIDTH = max(map(len, _COLOURS))
+_HINT = "hint: "
 
 
 def render(report: Report[DoctorResult], *, verbose: bool, quiet: bool) -> None:
@@ -18,16 +24,26 @@ def render(report: Report[DoctorResult], *, verbose: bool, quiet: bool) -> None:
     names = max((len(finding.name) for finding in shown), default=0)
     for finding in shown:
         status = f"[{_COLOURS[finding.status]}]{finding.status:<{_WIDTH}}[/]"
-        console.print(
-            f"{status}  {safe(finding.name):<{names}}  {safe(_text(finding, verbose=verbose))}", soft_wrap=True
+        text_column = _WIDTH + names + 4
+        _write(
+            console, f"{status}  {safe(finding.name):<{names}}  ", _text(finding, verbose=verbose), indent=text_column
         )
         if finding.hint is not None:
-            console.print(f"{'':<{_WIDTH}}  {'':<{names}}  [cyan]hint:[/] {safe(finding.hint)}", soft_wrap=True)
+            before = f"{'':<{text_column}}[cyan]{_HINT}[/]"
+            _write(console, before, finding.hint, indent=text_column + len(_HINT))
     if not quiet:
         found = [counted(result.errors, "error"), counted(result.warnings, "warning")]
         console.print(
             f"\ntlv {report.tlv_version}: {', '.join(found)}" if result.errors or result.warnings else "\nall well"
         )
+
+
+def _write(console: Console, before: str, text: str, *, indent: int) -> None:
+    """Write a text behind what is before it; on a terminal its further lines start below its first word."""
+    first, *more = wrapped(console, text, indent)
+    console.print(before + safe(first), soft_wrap=True)
+    for line in more:
+        console.print(" " * indent + safe(line), soft_wrap=True)
 
 
 def _text(finding: Finding, *, verbose: bool) -> str:

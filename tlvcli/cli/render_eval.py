@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlvcli.cli.console import count, results, safe, write_columns, write_fact
+from tlvcli.cli.console import count, results, safe, write_columns, write_fact, write_sentence
 from tlvcli.core.report import Report
-from tlvcli.core.wording import rate
+from tlvcli.core.wording import counted, rate
 from tlvcli.pipelines.eval import EvalResult
 from tlvcli.pipelines.evaluating.result import Interval, Measures
 
@@ -21,11 +21,11 @@ def render(report: Report[EvalResult], verbose: bool) -> None:
     """Draw the report; `verbose` adds a row for each class, and how the images were prepared."""
     console, result = results(), report.result
     top5 = "" if result.top5 is None else f"  top-5 {result.top5:.2%}"
-    console.print(
-        f"[bold]top-1 {result.top1:.2%}[/]{top5}  loss {result.loss:.4f}  on {count(result.images)} images "
+    write_sentence(
+        console,
+        f"[bold]top-1 {result.top1:.2%}[/]{top5}  loss {result.loss:.4f}  on {counted(result.images, 'image')} "
         f"({safe(report.config['data'])}, {result.split}), {rate(result.images_per_second)} images/s, "
         f"{report.run.device}, {result.precision}",
-        soft_wrap=True,
     )
     _write_summary(console, result)
     if verbose:
@@ -54,9 +54,8 @@ def _write_summary(console: Console, result: EvalResult) -> None:
     )
     pairs = result.confused[:_FEW_PAIRS]
     if pairs:
-        write_fact(
-            console, "confused", "; ".join(f"{one.true} as {one.predicted} {count(one.images)}" for one in pairs)
-        )
+        times = (f"{one.true} as {one.predicted} ({counted(one.images, 'time')})" for one in pairs)
+        write_fact(console, "confused", ", ".join(times))
     calibration = result.calibration
     write_fact(
         console,
@@ -76,7 +75,7 @@ def _least(result: EvalResult) -> str:
     present = sorted((row.recall, row.name) for row in result.classes if row.recall is not None)
     if len(present) <= _FEW_CLASSES:
         return ""
-    return "; least recall " + ", ".join(f"{name} {recall:.1%}" for recall, name in present[:_FEW_CLASSES])
+    return "; least recall: " + ", ".join(f"{name} ({recall:.1%})" for recall, name in present[:_FEW_CLASSES])
 
 
 def _shares(interval: Interval) -> str:

@@ -218,7 +218,7 @@ def _plan_facts(path: str, plan: PlanSection) -> Iterator[tuple[str, str]]:
     edited = ", edited since" if plan.is_edited else ""
     yield "plan", f"{path}, by {plan.method} with seed {plan.seed}{edited}"
     yield "source", f"{plan.source.name} {plan.source.sha256[:12]}" if plan.source else "a random start"
-    yield "target", f"{plan.target.name}, {count(plan.target.num_classes)} classes"
+    yield "target", f"{plan.target.name}, {counted(plan.target.num_classes, 'class', 'classes')}"
     rows = ", ".join(f"{count(number)} {operation}" for operation, number in plan.num_rows.items())
     yield "rows", f"{rows}; index maps: {plan.arrays or 'none needed'}"
 
@@ -231,7 +231,7 @@ def _identity(result: InspectResult) -> str:
     if named:
         channels = f", {named.in_chans} input channels" if named.in_chans != _RGB_CHANNELS else ""
         says = ", as the file says" if result.file_bytes is not None else ""
-        return f"{named.name}, {count(named.num_classes)} classes{channels}{says}"
+        return f"{named.name}, {counted(named.num_classes, 'class', 'classes')}{channels}{says}"
     return recognised.sentence if recognised else f"no architecture we know; {result.description.sentence}"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.markup import escape
 
-from tlvcli.cli.console import count, messages, results, safe, write_columns, write_fact
+from tlvcli.cli.console import count, messages, results, safe, write_columns, write_fact, write_sentence
 from tlvcli.core.errors import TlvError, printable
 from tlvcli.core.report import Report
 from tlvcli.core.wording import counted, rate
@@ -54,10 +54,10 @@ def render(report: Report[PredictResult], verbose: bool) -> None:
             f"resized to {prepared.resize_size}, cropped to {prepared.image_size} px, {prepared.interpolation}, "
             f"mean {list(prepared.mean)}, std {list(prepared.std)}",
         )
-    console.print(
+    write_sentence(
+        console,
         f"{counted(result.images, 'image')} by [bold]{safe(result.architecture.name)}[/], "
         f"{rate(result.images_per_second)} images/s, {report.run.device}, {result.precision}",
-        soft_wrap=True,
     )
     for output in report.outputs:
         console.print(f"wrote {safe(output.path)}  sha256 {output.sha256[:12]}", soft_wrap=True)

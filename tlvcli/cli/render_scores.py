@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlvcli.cli.console import count, size, write_columns, write_fact
+from tlvcli.cli.console import size, write_columns, write_fact, write_sentence
+from tlvcli.core.wording import counted
 from tlvcli.methods.scores.table import find_score
 from tlvcli.pipelines.analysis.scores_result import ScoredCheckpoint, ScoresSection
 
@@ -14,10 +15,8 @@ if TYPE_CHECKING:
 
 def render_scores(section: ScoresSection, console: Console, *, verbose: bool = False) -> None:
     """Draw the rankings; `verbose` adds what each score is, and where the features come from."""
-    console.print(
-        f"{count(section.images)} images of {section.classes} classes ({section.split}); larger scores are better",
-        soft_wrap=True,
-    )
+    images, classes = counted(section.images, "image"), counted(section.classes, "class", "classes")
+    write_sentence(console, f"{images} of {classes} ({section.split}); larger scores are better")
     ranked = [
         (name, one)
         for name in section.scores

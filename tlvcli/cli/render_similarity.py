@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlvcli.cli.console import bar, count, safe, write_columns, write_fact
+from tlvcli.cli.console import bar, count, safe, write_columns, write_fact, write_sentence
 from tlvcli.pipelines.analysis.similarity_result import ComparedLayer, ComparedNetwork, SimilaritySection
 
 if TYPE_CHECKING:
@@ -19,27 +19,28 @@ _SHORTEST_NAME = 12
 def render_similarity(section: SimilaritySection, console: Console, *, verbose: bool = False) -> None:
     """Draw the first network's layers with their partners; the second's too where `verbose`."""
     first, second = section.networks
-    console.print(
+    write_sentence(
+        console,
         f"[bold]{safe(_title(first))}[/] and [bold]{safe(_title(second))}[/]: {len(first.layers)} x "
         f"{len(second.layers)} layers on {count(section.images)} images ({section.split})",
-        soft_wrap=True,
     )
     _write_layers(first, second, console)
     if verbose:
         _write_layers(second, first, console)
     for label, text in _facts(section):
         write_fact(console, label, text)
-    console.print(
+    write_sentence(
+        console,
         "CKA: unbiased, linear; 1 for features equal up to rotation and scale, about 0 for unrelated ones"
         + ("" if verbose else "; --verbose: the other way too"),
         style="dim",
-        soft_wrap=True,
     )
 
 
 def _write_layers(network: ComparedNetwork, other: ComparedNetwork, console: Console) -> None:
     width = max(_SHORTEST_NAME, (console.width - _REST) // 2) if console.is_terminal else 10**6
-    head = ("layer", f"best partner in {other.architecture.name}"[:width], "CKA", "", "same name")
+    title = f"best partner in {other.architecture.name}"
+    head = ("layer", title if len(title) <= width else "best partner", "CKA", "", "same name")
     rows = [head, *(_row(layer, width) for layer in network.layers)]
     # Two networks of different kinds have few names in common, and the column its place.
     columns = range(len(head) if any(row[4] for row in rows[1:]) else len(head) - 1)

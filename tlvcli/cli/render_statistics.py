@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from tlvcli.cli.console import count, write_columns, write_fact
+from tlvcli.cli.console import count, write_columns, write_fact, write_sentence
 from tlvcli.pipelines.inspection.statistics import DeadChannels, InspectedValues, StatisticsSection
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def render_statistics(section: StatisticsSection, console: Console, *, verbose: 
     shown = [[row[index] for index in used] for row in rows]
     numbers = {place for place, index in enumerate(used) if 0 < index < len(_HEAD) - 1}
     write_columns(console, shown, right=numbers, cut=0, bold=(0,))
-    console.print("std: population; x He: std over sqrt(2 / fan-in); 0: share of zeros", style="dim", soft_wrap=True)
+    write_sentence(console, "std: population; x He: std over sqrt(2 / fan-in); 0: share of zeros", style="dim")
     for label, text in _findings(section, None if verbose else _MOST_LINES):
         write_fact(console, label, text)
 

@@ -6,9 +6,10 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from tlvcli.cli.console import count, plain_table, results, safe, size
+from tlvcli.cli.console import count, results, safe, size, write_columns, write_sentence
 from tlvcli.cli.render_parameters import write_groups, write_parameters
 from tlvcli.core.report import Report
+from tlvcli.core.wording import counted, rate
 from tlvcli.pipelines.training.job import EpochResult
 from tlvcli.pipelines.training.result import TrainResult
 
@@ -30,13 +31,13 @@ def render(report: Report[TrainResult], verbose: bool) -> None:
     if result.epochs:
         _write_epochs(console, result, verbose=verbose)
     recipe = f"recipe {config['recipe']}, " if config["recipe"] else ""
-    _say(
+    write_sentence(
         console,
         f"[bold]{safe(result.architecture.name)}[/] on {safe(config['data'])}: "
-        f"{count(result.num_train_images)} training and {count(result.num_val_images)} val images, "
-        f"{len(result.class_names)} classes",
+        f"{count(result.num_train_images)} training and {counted(result.num_val_images, 'val image')}, "
+        f"{counted(len(result.class_names), 'class', 'classes')}",
     )
-    _say(
+    write_sentence(
         console,
         f"{recipe}{safe(result.strategy)}: {count(result.trained_parameters)} parameters trained, "
         f"{safe(report.run.device)}, {result.precision}",
@@ -48,7 +49,7 @@ def render(report: Report[TrainResult], verbose: bool) -> None:
     if result.epochs:
         _say(console, f"next: {safe(_next_command(report))}")
     else:
-        _say(console, "dry run: nothing written" + ("" if verbose else "; --verbose shows every parameter"))
+        write_sentence(console, "dry run: nothing written" + ("" if verbose else "; --verbose shows every parameter"))
 
 
 def _say(console: Console, line: str) -> None:
@@ -59,21 +60,23 @@ def _write_epochs(console: Console, result: TrainResult, *, verbose: bool) -> No
     epochs = result.epochs
     shown = epochs if verbose or len(epochs) <= _MOST_EPOCHS else _worth_seeing(result)
     numbers = ("epoch", "train loss", "val loss", "val top-1", "images/s", "waiting", "seconds")
-    table = plain_table(*numbers, "", right=numbers)
-    for epoch in shown:
-        table.add_row(
+    rows = [
+        (
             str(epoch.epoch),
             f"{epoch.train_loss:.4f}",
             f"{epoch.val_loss:.4f}",
             f"{epoch.val_top1:.2%}",
-            f"{epoch.images_per_second:,.0f}",
+            rate(epoch.images_per_second),
             f"{epoch.waiting_share:.0%}",
             f"{epoch.seconds:.1f}",
-            "[green]best[/]" if epoch.epoch == result.best_epoch else "",
+            "best" if epoch.epoch == result.best_epoch else "",
         )
-    console.print(table, "")
+        for epoch in shown
+    ]
+    best = [number for number, row in enumerate(rows, 1) if row[-1]]
+    write_columns(console, [(*numbers, ""), *rows], right=range(len(numbers)), cut=len(numbers), bold=(0, *best))
     if len(shown) < len(epochs):
-        _say(console, f"{len(shown)} of {len(epochs)} epochs; --verbose shows all\n")
+        write_sentence(console, f"{len(shown)} of {len(epochs)} epochs; --verbose shows all\n")
 
 
 def _worth_seeing(result: TrainResult) -> list[EpochResult]:
@@ -91,13 +94,13 @@ def _write_best(console: Console, result: TrainResult) -> None:
     before = f", {_duration(features)} of it for the features" if features >= 0.05 else ""
     stopped = ", stopped early" if result.stopped_early else ""
     averaged = ", of the averaged weights" if result.averaged else ""
-    _say(
+    write_sentence(
         console,
         f"best: epoch {result.best_epoch} of {len(result.epochs)}{stopped}, [bold]val top-1 {result.val_top1:.2%}[/], "
         f"val loss {result.val_loss:.4f}{averaged}",
     )
     share = f"{waiting / seconds:.0%} of it waiting for images"
-    _say(console, f"time: {_duration(seconds)}{before}, {share}; {size(memory)} at most")
+    write_sentence(console, f"time: {_duration(seconds)}{before}, {share}; {size(memory)} at most")
 
 
 def _duration(seconds: float) -> str:

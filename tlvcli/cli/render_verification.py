@@ -18,11 +18,11 @@ def render_verification(section: VerificationSection, console: Console) -> None:
     """Draw the verification, ancestors indented below what was made from them."""
     console.print(f"[bold]{'sha256':<12}[/] {section.sha256}", soft_wrap=True)
     if section.made_by is None:
-        console.print(f"[bold]{'made by':<12}[/] no provenance: written by another tool", soft_wrap=True)
+        console.print(f"[bold]{'history':<12}[/] no provenance: written by another tool", soft_wrap=True)
     elif not section.ancestors:
-        console.print(f"[bold]{'made by':<12}[/] {safe(section.made_by)}, from no file", soft_wrap=True)
+        console.print(f"[bold]{'history':<12}[/] {safe(section.made_by)}, from no file", soft_wrap=True)
     else:
-        console.print(f"[bold]{'made by':<12}[/] {safe(section.made_by)}, from", soft_wrap=True)
+        console.print(f"[bold]{'history':<12}[/] {safe(section.made_by)}, from", soft_wrap=True)
     for entry in section.ancestors:
         indent = "  " * (entry.generation - 1)
         console.print(f"{_status(entry.status)} {indent}{safe(' '.join(_ancestor(entry)))}", soft_wrap=True)

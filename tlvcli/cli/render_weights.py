@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from tlvcli.cli.console import count, write_columns, write_fact
+from tlvcli.cli.console import count, write_columns, write_fact, write_sentence
 from tlvcli.cli.render_statistics import short, some
 from tlvcli.pipelines.analysis.weights_result import LayerKernels, WeightsSection
 
@@ -29,10 +29,10 @@ def render_weights(section: WeightsSection, console: Console, *, verbose: bool =
         cut=0,
         bold=(0,),
     )
-    console.print(
+    write_sentence(
+        console,
         "variance: median of the kernels', population; spectral: largest singular value; stable, effective: rank",
         style="dim",
-        soft_wrap=True,
     )
     total = f"{count(section.kernels)} in {count(len(section.layers))} layers"
     write_fact(console, "kernels", f"{total}: {count(section.dead)} dead, {count(section.copies)} copies")

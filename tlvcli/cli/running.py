@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def read_config(context: typer.Context, model: type[BaseModel], also_known: Iterable[str] = ()) -> Any:
     """Merge defaults < --config < flags < --set and validate the whole at once."""
+    from tlvcli.cli.usage import find_example
     from tlvcli.core.config import parse_config
+    from tlvcli.core.errors import TlvError
 
     given = context.params
     if _copies_report(given, model.model_fields):
@@ -30,7 +32,13 @@ def read_config(context: typer.Context, model: type[BaseModel], also_known: Iter
         inputs = [Path(path) for value in named for path in ([value] if isinstance(value, str) else value)]
         refuse_inputs([Path(given["report"])], inputs)  # before the work, not after it
         refuse_existing(Path(given["report"]), force=bool(given["force"]))
-    return parse_config(model, read_given(context, model), also_known=also_known)
+    try:
+        return parse_config(model, read_given(context, model), also_known=also_known)
+    except TlvError as error:
+        example = find_example(context.command)
+        if "is missing" not in error.message or example is None:
+            raise
+        raise TlvError(error.error_id, error.message, f"as in: {example}") from error
 
 
 def read_given(context: typer.Context, model: type[BaseModel]) -> dict[str, Any]:

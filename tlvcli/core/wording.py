@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a count with thousands separators and its noun, which takes an s but after 1."""
-    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with thousands separators and its noun, which takes an s but after 1, or is its `plural`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def rate(per_second: float) -> str:

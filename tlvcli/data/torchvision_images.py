@@ -79,14 +79,23 @@ def open_torchvision(name: str, root: Path, split: str, *, download: bool) -> Im
     )
 
 
+def refuse_missing_root(name: str, root: Path, *, download: bool) -> None:
+    """Raise where the folder of a set is not there, which shows before torchvision is imported.
+
+    Raises:
+        TlvError: `data-missing`.
+    """
+    if not download and not root.is_dir():
+        raise _missing(name, root, "there is no such folder", TORCHVISION_SETS[name])
+
+
 def _construct(name: str, entry: TorchvisionSet, root: Path, split: str, *, download: bool) -> Any:
     from torchvision import datasets
 
     arguments: dict[str, Any] = dict(entry.splits[split])
     if entry.downloadable:
         arguments["download"] = download
-    if not download and not root.is_dir():
-        raise _missing(name, root, "there is no such folder", entry)
+    refuse_missing_root(name, root, download=download)
     try:
         # Some sets print about their download, and stdout belongs to our report.
         with redirect_stdout(sys.stderr):

@@ -54,6 +54,8 @@ def refuse_unknown(name: str) -> None:
 def unknown_in_torchvision(name: str, known: Iterable[str]) -> TlvError:
     """Return the error that says so, with the nearest of the `known` names."""
     hint = did_you_mean(name, known, listed_by="torchvision.models.list_models()")
+    if Path(name).is_file():
+        hint = f"{name} is a file, such as CHECKPOINT, which comes first; an architecture is a name, as in resnet18"
     return TlvError("architecture-unknown", f"no torchvision classifier is called {name}", hint)
 
 

@@ -85,7 +85,7 @@ def run(config: EvalConfig, *, progress: Progress | None = None) -> Report[EvalR
     processes = find_processes()
     if not processes.several:  # these meet before they look at what the first one writes
         _refuse_outputs(config)
-    look_at_images(config.data)
+    look_at_images(config.data, download=config.download)
     look_at_checkpoints(config)
     import_torchvision()
     device = choose_device(config.device)

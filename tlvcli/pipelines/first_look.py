@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tlvcli.data.datasets import evaluation_split, training_split
-from tlvcli.data.reference import parse_data_reference
+from tlvcli.data.reference import DataReference, parse_data_reference
+from tlvcli.data.torchvision_images import refuse_missing_root
 from tlvcli.io.formats import recognise_format
 from tlvcli.models.names import refuse_unknown
 from tlvcli.pipelines.checkpoints import named_weights, refuse_bare_architecture
@@ -26,11 +27,18 @@ def look_at_checkpoint(reference: str, arch: str | None = None) -> None:
         recognise_format(Path(reference))
 
 
-def look_at_training_data(text: str) -> None:
+def look_at_training_data(text: str, *, download: bool) -> None:
     """Raise where a DATA argument names nothing, or nothing to train on; no image is looked for."""
-    training_split(parse_data_reference(text))
+    training_split(_look_at_reference(text, download=download))
 
 
-def look_at_images(text: str) -> None:
+def look_at_images(text: str, *, download: bool) -> None:
     """Raise where a DATA argument names nothing, or a split that is not there; no image is looked for."""
-    evaluation_split(parse_data_reference(text))
+    evaluation_split(_look_at_reference(text, download=download))
+
+
+def _look_at_reference(text: str, *, download: bool) -> DataReference:
+    reference = parse_data_reference(text)
+    if reference.kind == "torchvision" and reference.root is not None:
+        refuse_missing_root(reference.name, reference.root, download=download)
+    return reference

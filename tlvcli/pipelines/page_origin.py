@@ -64,7 +64,7 @@ def _describe_input(given: InputInfo) -> str:
     if given.images is not None:
         parts.append(counted(given.images, "image"))
     if given.parameters is not None:
-        parts.append(f"{given.parameters:,} parameters")
+        parts.append(f"{given.parameters:,} elements")  # buffers count too
     if given.sha256:
         parts.append(f"sha256 {given.sha256}")
     return ", ".join(parts)

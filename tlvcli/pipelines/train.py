@@ -72,7 +72,7 @@ def _look_first(config: TrainConfig, folder: RunFolder, processes: Processes, *,
     """Raise at once what needs no torch; several processes meet before they look at the folder that is theirs."""
     if not (resume or config.dry_run or processes.several):
         _refuse_existing(config, folder)
-    look_at_training_data(config.data)
+    look_at_training_data(config.data, download=config.download)
     look_at_checkpoint(config.checkpoint, config.arch)
     if config.mask:
         describe_mask(Path(config.mask))

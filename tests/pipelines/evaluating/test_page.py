@@ -89,7 +89,7 @@ def test_numbers_have_the_intervals_that_the_report_has() -> None:
 def test_the_verdict_names_the_weakest_class_and_the_most_frequent_confusion() -> None:
     first, second = say_verdict(_result())
     assert first.startswith("12 of 15 images named right: top-1 is 80.00%, and with 95% confidence lies between 78.00%")
-    assert second == "Of cat it finds 70.0%, of dog 100.0%. Most often it takes cat for dog: 2 images."
+    assert second == "Of class cat it finds 70.0%, of class dog 100.0%. Most often it takes cat for dog: 2 images."
     assert len(say_verdict(make_result(LABELS, LABELS, PROBABILITIES, NAMES))) == 1
 
 

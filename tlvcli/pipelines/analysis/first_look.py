@@ -22,6 +22,6 @@ def look_first(config: AnalyzeStatsConfig) -> None:
             refuse_outputs(config)
     for data in (config.source, config.target, config.data):
         if data is not None:
-            look_at_images(data)
+            look_at_images(data, download=config.download)
     for reference, _, arch, _ in named_networks(config):
         look_at_checkpoint(reference, arch)

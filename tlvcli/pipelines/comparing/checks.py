@@ -60,9 +60,9 @@ def refuse_words(config: CompareConfig) -> None:
 
 def look_first(config: CompareConfig) -> None:
     """Raise at once what shows of sources, target and data without torch."""
-    look_at_training_data(config.data)
+    look_at_training_data(config.data, download=config.download)
     if config.test_data:
-        look_at_images(config.test_data)
+        look_at_images(config.test_data, download=config.download)
     for source in config.source:
         look_at_checkpoint(source, config.source_arch)
     if config.target_arch:

@@ -51,7 +51,7 @@ def say_verdict(result: EvalResult) -> list[str]:
     known = sorted((each.recall, each.name) for each in result.classes if each.recall is not None)
     if len(known) > 1 and known[0][0] < known[-1][0]:
         (least, worst), (most, best) = known[0], known[-1]
-        weak = f"Of {worst} it finds {least:.1%}, of {best} {most:.1%}."
+        weak = f"Of class {worst} it finds {least:.1%}, of class {best} {most:.1%}."
         if result.confused:
             pair = result.confused[0]
             weak += f" Most often it takes {pair.true} for {pair.predicted}: {counted(pair.images, 'image')}."

@@ -11,6 +11,7 @@ from itertools import count, islice
 from tlvcli.core.processes import copy_from_first, highest
 from tlvcli.core.report import OutputInfo
 from tlvcli.core.runtime import peak_memory_bytes
+from tlvcli.core.wording import rate
 from tlvcli.pipelines.evaluation import Evaluation, evaluate
 from tlvcli.pipelines.progress import Progress
 from tlvcli.pipelines.training.curves import draw_curves
@@ -28,6 +29,8 @@ from tlvcli.pipelines.training.state import RunState
 from tlvcli.pipelines.training.state_files import restore
 from tlvcli.pipelines.training.steps import Learner, make_learner, make_phases, phase_of
 from tlvcli.pipelines.training.tally import RunningEpoch, Tally
+
+_WORTH_TELLING = 0.1  # of an epoch that waited for images
 
 
 @dataclass(frozen=True)
@@ -172,8 +175,13 @@ def _epoch_result(epoch: int, trained: RunningEpoch, measured: Evaluation) -> Ep
 
 
 def _describe(epoch: EpochResult, num_epochs: int) -> str:
+    """Write an epoch in a line of 80 columns; that it waited for images stands there where it is worth doing something.
+
+    The report has that share of every epoch.
+    """
+    waiting = f", {epoch.waiting_share:.0%} waiting for data" if epoch.waiting_share >= _WORTH_TELLING else ""
     return (
         f"epoch {epoch.epoch}/{num_epochs}: train loss {epoch.train_loss:.4f}, "
         f"val loss {epoch.val_loss:.4f}, val top-1 {epoch.val_top1:.2%}, "
-        f"{epoch.images_per_second:.0f} images/s, {epoch.waiting_share:.0%} waiting for data"
+        f"{rate(epoch.images_per_second)} images/s{waiting}"
     )
