@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from tlvcli.core.errors import TlvError
 from tlvcli.core.provenance import Preprocessing
 from tlvcli.data.image_dataset import ImageDataset
+from tlvcli.data.torchvision_sets import ImageTraits
 
 # Photographs that are a little small are enlarged every day; a thumbnail at this scale is another matter.
 _ENLARGED = 3
@@ -77,13 +78,22 @@ def prepared_as_told(preprocessing: Preprocessing, settings: PreparationSettings
     return preprocessing.model_copy(update={key: value for key, value in told.items() if value is not None})
 
 
-def enlargement(preprocessing: Preprocessing, dataset: ImageDataset) -> str:
-    """Return what to say where a size that nobody chose is far above that of the first image, else nothing."""
-    try:
-        width, height = dataset.read(0, channels=preprocessing.channels).size
-    except TlvError:  # it is told in its turn
-        return ""
-    side = min(width, height)
+def enlargement(
+    preprocessing: Preprocessing, dataset: ImageDataset, *, flags: Sequence[str] = ("--image-size", "--resize")
+) -> str:
+    """Return what to say where a size that nobody chose is far above that of the images, else nothing.
+
+    `flags` of the command take images as they are. Sets of one size say what is usual for them; of others the first
+    image is looked at.
+    """
+    if dataset.traits != ImageTraits():
+        side, what = dataset.traits.image_size, "is usual for the data"
+    else:
+        try:
+            width, height = dataset.read(0, channels=preprocessing.channels).size
+        except TlvError:  # it is told in its turn
+            return ""
+        side, what = min(width, height), f"takes the first image, {width}x{height} px, as it is"
     if side * _ENLARGED > preprocessing.resize_size:
         return ""
-    return f"; the first image is {width}x{height} px: --image-size {side} --resize {side} takes it as it is"
+    return f"; {' '.join(f'{flag} {side}' for flag in flags)} {what}"

@@ -23,6 +23,7 @@ from tlvcli.pipelines.checkpoints import OpenedCheckpoint, load_module, open_ref
 from tlvcli.pipelines.first_look import look_at_checkpoint, look_at_training_data
 from tlvcli.pipelines.image_input import choose_preprocessing, describe_data, may_download, refuse_image_size
 from tlvcli.pipelines.precision import Precision, choose_precision
+from tlvcli.pipelines.preparation import enlargement
 from tlvcli.pipelines.progress import Progress, Silence
 from tlvcli.pipelines.training.batches import check_batches
 from tlvcli.pipelines.training.config import TrainConfig
@@ -199,6 +200,8 @@ def _prepare(
     )
     preprocessing, _ = choose_preprocessing(opened.preprocessing, architecture, data.train, config.image_size)
     warnings = [*opened.warnings, *data.train.warnings, *data.val.warnings]
+    if config.image_size is None and (small := enlargement(preprocessing, data.train, flags=["--image-size"])):
+        warnings.append(f"the images are enlarged to {preprocessing.image_size} px, which takes its time{small}")
     # A new head has everything to learn; at its rate, the layers below would forget what they know.
     fresh = differing_tensors(opened.architecture, architecture) if replaced and opened.architecture else frozenset()
     plan = plan_finetuning(
