@@ -59,7 +59,7 @@ class PlanRow(BaseModel):
 class TransferPlan:
     """Rows for every tensor of the target in its order, and the index maps they refer to.
 
-    `recommended_rates` are multiples of the learning rate for layers that know something worth keeping.
+    `recommended_rates` are multiples of the learning rate, by layer: low for what is worth keeping.
     """
 
     rows: tuple[PlanRow, ...]

@@ -128,19 +128,21 @@ def test_a_checkpoint_may_recommend_rates(small_network: str, tmp_path: Path, tr
     provenance = Provenance(
         architecture=Architecture(name=small_network, num_classes=10),
         made_by=MadeBy(command="transfer", method="test", tlv_version="0"),
-        recommended_rates={"0": 0.0, "1": 0.0, "3": 0.5},
+        recommended_rates={"0": 0.0, "1": 0.0, "3": 0.5, "4": 3.0},
     )
     start = tmp_path / "start.safetensors"
     save_file(before, start, metadata={"format": "pt", "tlv": provenance.model_dump_json()})
     settings = {**SETTINGS, "checkpoint": str(start), "epochs": 1}
     report = run(TrainConfig(**settings, out=str(tmp_path / "run")))
     rates = {row.name: row.lr for row in report.result.parameters}
-    assert (rates["0.weight"], rates["1.bias"], rates["3.weight"], rates["4.weight"]) == (0.0, 0.0, 0.005, 0.01)
+    assert (rates["0.weight"], rates["1.bias"], rates["3.weight"], rates["4.weight"]) == (0.0, 0.0, 0.005, 0.03)
     after = load_file(tmp_path / "run" / "last.safetensors")
     still = {name for name in before if torch.equal(before[name], after[name])}
     assert still == {name for name in before if name.startswith(("0.", "1."))}  # statistics too
     plain = run(TrainConfig(**settings, out=str(tmp_path / "plain"), recommended_rates=False, dry_run=True))
     assert {row.lr for row in plain.result.parameters} == {0.01}
+    by_sgd = run(TrainConfig(**settings, out=str(tmp_path / "sgd"), optimizer="sgd", dry_run=True))
+    assert {row.lr for row in by_sgd.result.parameters} == {0.0, 0.005, 0.01}  # it is not to hurry
 
 
 def test_losses_are_looked_at_together_and_the_first_bad_one_is_named() -> None:

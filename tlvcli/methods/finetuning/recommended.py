@@ -1,4 +1,4 @@
-"""Rates that a checkpoint recommends for its layers: what it knows well moves slowly, or not at all."""
+"""Rates that a checkpoint recommends for its layers: what it knows well moves slowly, what would lag behind faster."""
 
 from __future__ import annotations
 

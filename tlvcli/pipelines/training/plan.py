@@ -26,6 +26,7 @@ from tlvcli.models.graph import graph_of_module
 from tlvcli.models.head import head_tensors
 from tlvcli.models.load_state import load_state
 from tlvcli.pipelines.training.config import TrainConfig
+from tlvcli.pipelines.training.optimizers import OptimizerName
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tlvcli.core.graph import ModelGraph
 
 MASK_KIND = "mask"
+_STEPS_OF_ONE_SIZE: tuple[OptimizerName, ...] = ("adam", "adamw")
 
 
 def plan_finetuning(
@@ -50,6 +52,7 @@ def plan_finetuning(
 
     `fresh` tensors have just been initialised; `image_size` in pixels is for finding the order of the layers.
     `recommended` are rates that the checkpoint brings, which a linear probe, whose head is all that moves, leaves.
+    Those above 1 make up for steps of one size in kernels of any scale, which SGD's are not.
 
     Raises:
         TlvError: what the strategy, L2-SP or a mask refuses.
@@ -60,7 +63,8 @@ def plan_finetuning(
     plan = strategy.load_function()(network, options=options, **by_part)
     if recommended and config.recommended_rates and strategy.name != "linear-probe":
         new = fresh | set(plan.reinitialised)
-        plan = with_recommended_rates(plan, recommended, list(network.dimensions), fresh=new)
+        rates = recommended if config.optimizer in _STEPS_OF_ONE_SIZE else _without_haste(recommended)
+        plan = with_recommended_rates(plan, rates, list(network.dimensions), fresh=new)
     if config.l2sp is not None:
         plan = hold_to_start(plan, numbers_of(config.l2sp), new=fresh | set(plan.reinitialised))
     if config.mask is not None:
@@ -70,6 +74,10 @@ def plan_finetuning(
     _refuse_phases(plan, config)
     _refuse_new_in_masks(plan, fresh)
     return plan
+
+
+def _without_haste(rates: Mapping[str, float]) -> dict[str, float]:
+    return {layer: min(rate, 1.0) for layer, rate in rates.items()}
 
 
 def see_network(
