@@ -40,7 +40,8 @@ def render_shift(
     for label, text in _facts(section, verbose=verbose):
         write_fact(console, label, text)
     if console.is_terminal and len(rows) > console.height:
-        write_fact(console, *_shifted(section))  # its first place has scrolled away
+        write_fact(console, *_shifted(section))  # its first place has scrolled away, and that of the advice
+        write_fact(console, "advice", section.overall.advice)
 
 
 def _summary(section: ShiftSection) -> Iterator[tuple[str, str]]:
