@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,19 @@ def test_a_failure_in_the_block_leaves_the_old_file(tmp_path: Path) -> None:
         raise ZeroDivisionError
     assert (tmp_path / "a").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_an_interrupt_as_soon_as_the_file_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.open
+
+    def open_and_interrupt(*arguments: Any) -> int:
+        os.close(real(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "open", open_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        _write(tmp_path / "a", b"new")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_replaced_only_by_force(tmp_path: Path) -> None:

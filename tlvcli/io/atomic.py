@@ -104,9 +104,13 @@ def _stem(path: Path) -> str:
 
 def _temporary(path: Path, waiting: dict[Path, Path]) -> BinaryIO:
     temporary = path.parent / f"{_stem(path)}{secrets.token_hex(4)}.tmp"
-    # Not `tempfile`: the file shall have the permissions that the user's umask gives any new file.
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-    waiting[path] = temporary
+    waiting[path] = temporary  # before it is there: an interrupt may come as soon as it is
+    try:
+        # Not `tempfile`: the file shall have the permissions that the user's umask gives any new file.
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError:
+        del waiting[path]
+        raise
     return os.fdopen(descriptor, "w+b")
 
 
