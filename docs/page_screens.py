@@ -17,7 +17,7 @@ from PIL import Image
 
 FOLDER = Path(__file__).parent / "images"
 # By command the window in pixels, which cuts its page off.
-WINDOWS = {"analyze-stats": (1240, 2080), "eval": (1240, 2380)}
+WINDOWS = {"analyze-stats": (1240, 2080), "eval": (1240, 2270)}
 WIDTH, COLOURS = 820, 256
 
 
