@@ -23,7 +23,7 @@ def contract(tracer: ChannelTracer, call: Call) -> Sequence[Value]:
     Where both have channels along k they are the same; the result has those that the second has along n. A weight
     that was repeated for the batch (torch 2.6 does so where a linear layer reads what does not lie in order) is one.
     """
-    if is_repeated(tracer.value(call.args[-1])):
+    if call.name == "bmm" and is_repeated(tracer.value(call.args[-1])):
         return multiply_matrices(tracer, call)
     first, second = (tracer.value(argument).channels for argument in call.args[-2:])
     queries, keys = narrow_where_equal(first, [1]), narrow_where_equal(second, [2])
