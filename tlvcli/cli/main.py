@@ -6,10 +6,8 @@ import errno
 import io
 import json
 import os
-import shutil
 import signal
 import sys
-import textwrap
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +15,6 @@ from types import FrameType
 from typing import NoReturn
 
 from tlvcli.cli.shortage import OUT_OF_MEMORY, find_shortage
-from tlvcli.cli.usage import explain
 from tlvcli.core.errors import TlvError, printable
 from tlvcli.core.processes import ENDED_WITH_ANOTHER, ToldForAllError
 
@@ -111,6 +108,8 @@ def _dispatch(arguments: Sequence[str]) -> int:
         # Usage errors, of typer's own classes or, before 0.29, click's: told by what they can do.
         if not hasattr(error, "format_message"):
             raise
+        from tlvcli.cli.usage import explain
+
         raise TlvError("usage", *explain(error)) from error
     if code == EXIT_INTERRUPTED:  # typer turns the keyboard's interrupt into this
         raise KeyboardInterrupt
@@ -133,7 +132,13 @@ def _draw(error: TlvError, *, as_json: bool) -> None:
 
 def _fit_to_terminal(line: str) -> str:
     """Break a line between its words where the terminal would in them; what is no terminal gets one line."""
-    if not sys.stderr.isatty() or len(line) <= (width := shutil.get_terminal_size().columns):
+    if not sys.stderr.isatty():
+        return line
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns
+    if len(line) <= width:
         return line
     return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
